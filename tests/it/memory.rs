@@ -1,5 +1,7 @@
 //! Bounds on the memory that callers can make a server use.
 
+/// Requests that wait for their sender, and the bodies of plain routes.
+mod incomplete;
 /// Keys of idempotent calls, and callers that wait for them.
 mod keys;
 /// A server process with little memory under attack.
@@ -12,7 +14,11 @@ mod responses;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
 use rpc_runtime::Limits;
+use rpc_runtime::axum::Router;
+use rpc_runtime::axum::body::{Body, Bytes};
+use rpc_runtime::axum::routing::post;
 use rpc_runtime::prelude::*;
 use rpc_runtime::status::{ServerStatus, StatusClient};
 use rpc_tests::EveryoneIs;
@@ -72,6 +78,21 @@ impl Storage for Handlers {
     }
 }
 
+/// Plain routes: one that reads its body into memory, and one that drops each piece of it.
+fn routes() -> Router {
+    let pieces = async |body: Body| {
+        let mut pieces = body.into_data_stream();
+        let mut size = 0;
+        while let Some(Ok(piece)) = pieces.next().await {
+            size += piece.len();
+        }
+        size.to_string()
+    };
+    Router::new()
+        .route(WHOLE, post(async |body: Bytes| body.len().to_string()))
+        .route(PIECES, post(pieces))
+}
+
 /// A server with an internal listener and one for strangers.
 struct Fixture {
     internal: SocketAddr,
@@ -99,7 +120,8 @@ impl Fixture {
             .listen("127.0.0.1:0")
             .listen_edge("127.0.0.1:0")
             .authenticate(EveryoneIs("stranger"))
-            .add(StorageServer::new(handlers.clone()));
+            .add(StorageServer::new(handlers.clone()))
+            .http(routes());
         let bound = server.bind().await.unwrap();
         let addresses = bound.addresses().clone();
         Self {
@@ -142,4 +164,6 @@ async fn ask(from: IpAddr, address: SocketAddr, request: &[u8]) -> Response {
 
 const SIZE: &str = "/memory.v1.Storage/Size";
 const TEXT: &str = "/memory.v1.Storage/Text";
+const WHOLE: &str = "/whole";
+const PIECES: &str = "/pieces";
 const HELD: &str = "/memory.v1.Storage/Held";

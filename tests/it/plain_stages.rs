@@ -2,12 +2,15 @@
 
 /// The places of requests that take long.
 mod places;
+/// Requests whose bodies arrive slowly.
+mod slow_bodies;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use rpc_runtime::axum::Router;
 use rpc_runtime::axum::body::{Body, Bytes};
 use rpc_runtime::axum::http::StatusCode;
@@ -42,6 +45,8 @@ struct Handlers {
     /// The number of handlers that ran.
     runs: Arc<AtomicUsize>,
     go: Arc<Semaphore>,
+    /// Released when a handler is to go on without its body.
+    leave: Arc<Semaphore>,
 }
 
 impl Handlers {
@@ -65,7 +70,17 @@ impl Handlers {
             reads.runs.fetch_add(1, Ordering::SeqCst);
             body
         };
+        let leaves = self.clone();
         let hang = async move || hang.hang().await;
+        let leaves = async move |body: Body| {
+            let mut body = body.into_data_stream();
+            tokio::select! {
+                _ = body.next() => {}
+                left = leaves.leave.acquire() => left.unwrap().forget(),
+            }
+            drop(body);
+            leaves.hang().await;
+        };
         let stream = async move || {
             let end = futures_util::stream::once(async move {
                 self.hang().await;
@@ -78,6 +93,7 @@ impl Handlers {
             .route("/item/{id}", any(async || "item"))
             .route("/hang", any(hang))
             .route("/reads", any(reads))
+            .route("/leaves", any(leaves))
             .route("/stream", any(stream))
             .fallback(async move || {
                 other.fetch_add(1, Ordering::SeqCst);
@@ -93,6 +109,7 @@ struct Fixture {
     observed: mpsc::UnboundedReceiver<Observed>,
     runs: Arc<AtomicUsize>,
     go: Arc<Semaphore>,
+    leave: Arc<Semaphore>,
 }
 
 impl Fixture {
@@ -105,7 +122,9 @@ impl Fixture {
             begun,
             runs: Arc::clone(&runs),
             go: Arc::clone(&go),
+            leave: Arc::new(Semaphore::new(0)),
         };
+        let leave = Arc::clone(&handlers.leave);
         let server = Server::new("app")
             .observer(Watch(watch))
             .add(ShopServer::new(Tea))
@@ -116,6 +135,7 @@ impl Fixture {
             observed,
             runs,
             go,
+            leave,
         }
     }
 

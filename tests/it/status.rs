@@ -1,5 +1,6 @@
 //! The counters of a server, as reported by `rpc.v1.Status`.
 
+mod connections;
 mod outgoing;
 mod rejections;
 

@@ -36,7 +36,7 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Activate(activate::ActivateOptions),
     #[command(hide = true)]
-    Serve(serve::ServeOptions),
+    Serve(Box<serve::ServeOptions>),
     Services(services::ServicesOptions),
     Status(status::StatusOptions),
     Backup(backup::BackupOptions),
@@ -78,7 +78,7 @@ impl Command {
             },
             // Handled before the runtime is started.
             Self::Activate(options) => Err(activate::run(options)),
-            Self::Serve(options) => serve::run(options).await,
+            Self::Serve(options) => serve::run(*options).await,
             Self::Services(options) => services::run(&options, &mut out.lock()),
             Self::Status(options) => status::run(options, out).await,
         }

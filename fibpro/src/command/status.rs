@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use fibpro::terminal::{self, one_line};
 use fibpro::tool::format::{time_text, uptime_text};
-use rpc_runtime::status::{MethodStatus, ServerStatus, StatusClient};
+use rpc_runtime::status::{ConnectionStatus, MethodStatus, ServerStatus, StatusClient};
 
 use super::CommandError;
 use super::target::ServerTarget;
@@ -57,6 +57,9 @@ fn write_status(status: &ServerStatus, out: &mut impl Write) -> io::Result<()> {
         Some(1) => writeln!(out, "1 record of its log was dropped")?,
         Some(count) => writeln!(out, "{count} records of its log were dropped")?,
     }
+    for (count, text) in connections(&status.connections) {
+        writeln!(out, "{count} {text}")?;
+    }
     let names = status.methods.iter().map(|method| &method.name);
     let names = names.chain(status.outgoing.iter().map(|method| &method.name));
     let width = names.map(|name| one_line(name).chars().count());
@@ -85,6 +88,25 @@ fn write_status(status: &ServerStatus, out: &mut impl Write) -> io::Result<()> {
         table.notes(&method.errors, &[retries])?;
     }
     Ok(())
+}
+
+/// Returns the numbers of connections that are not zero.
+fn connections(connections: &ConnectionStatus) -> impl Iterator<Item = (u64, &'static str)> {
+    let numbers = [
+        (
+            connections.over_limit,
+            "connections refused: over the limit of their peer",
+        ),
+        (
+            connections.unanswered,
+            "refused connections closed without a response",
+        ),
+        (
+            connections.untaken,
+            "connections ended: their peer did not take a response",
+        ),
+    ];
+    numbers.into_iter().filter(|number| number.0 > 0)
 }
 
 /// Returns the statistics of a method that are shown only if they are not zero.
@@ -159,6 +181,7 @@ mod tests {
             let status = serde_json::json!({
                 "server": "a", "environment": "dev", "instance": "1", "version": "2",
                 "runtime_version": "3", "uptime": "1.500s", "logs_dropped": dropped,
+                "connections": {"over_limit": retries, "unanswered": 0, "untaken": retries},
                 "methods": [with(serde_json::json!({
                     "name": "a.B/C", "requests": 9, "in_flight": 1, "errors": {"unavailable": 2, "aborted": 1},
                     "refused": 1,
@@ -176,7 +199,9 @@ mod tests {
         assert_eq!(
             status(3, Some(7)),
             "a@dev/1   version 2, rpc-runtime 3   up 1 s\n\
-             7 records of its log were dropped\n\n\
+             7 records of its log were dropped\n\
+             3 connections refused: over the limit of their peer\n\
+             3 connections ended: their peer did not take a response\n\n\
              METHOD   REQUESTS  IN FLIGHT     ERRORS    REFUSED        P50        P90        P99\n\
              a.B/C           9          1          2          1    1.50 ms    1.50 ms          -\n\
              \x20 1 aborted\n\

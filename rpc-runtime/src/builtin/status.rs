@@ -66,6 +66,37 @@ pub struct ServerStatus {
     /// [`Server::dropped_logs`](crate::Server::dropped_logs).
     #[serde(default)]
     pub logs_dropped: Option<u64>,
+    /// Connections that the server refused or ended because of its limits. Absent in JSON while
+    /// there are none.
+    #[serde(default, skip_serializing_if = "ConnectionStatus::is_empty")]
+    pub connections: ConnectionStatus,
+}
+
+/// Connections that a server refused or ended since it started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ConnectionStatus {
+    /// Refused connections of peers with
+    /// [`connections_per_peer`](crate::Limits::connections_per_peer) open ones.
+    #[serde(default)]
+    pub over_limit: u64,
+    /// Refused connections that were closed without a response: 64 others were being refused, or
+    /// their first bytes did not arrive within 250 ms. Their callers do not know whether a call was
+    /// executed.
+    #[serde(default)]
+    pub unanswered: u64,
+    /// Connections that ended because their peer did not take a response within
+    /// [`idle_timeout`](crate::Limits::idle_timeout).
+    #[serde(default)]
+    pub untaken: u64,
+}
+
+impl ConnectionStatus {
+    /// Returns whether there are no such connections.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Metrics of one method since the server started.

@@ -32,9 +32,10 @@
 //! }
 //! ```
 
+mod received;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,14 +43,9 @@ use prost::Message;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::encoded_fields::EncodedFields;
-use super::json::{self, Object, Position, RawJson};
-use crate::context::RequestId;
-use crate::error::{Code, Detail, Error, HOP_LIMIT, Hop, Payload};
-
-/// The maximum number of fields of a received detail that is decoded. An entry of two bytes takes
-/// more than a hundred in memory.
-const MAX_FIELDS: usize = 1000;
+pub(crate) use self::received::{FieldsLeft, apply_detail};
+use super::json::{self, Position, RawJson};
+use crate::error::{Code, Error, Hop, Payload};
 
 /// A type of error detail that this crate encodes.
 pub(crate) trait ErrorDetail: Message + Default {
@@ -328,41 +324,6 @@ fn fields_json(fields: &BTreeMap<String, String>) -> String {
     json
 }
 
-/// Reads a JSON object of fields. `None` for anything else.
-fn read_fields(json: &str) -> Option<BTreeMap<String, String>> {
-    let mut object = Object::open(json.as_bytes()).ok()?;
-    let mut fields = BTreeMap::new();
-    while let Some(name) = object.next_name().ok()? {
-        let text: RawJson = json::read(object.value(), Position::Inner).ok()?;
-        fields.insert(name.into_owned(), text.into_text());
-        if fields.len() > MAX_FIELDS {
-            return None;
-        }
-    }
-    Some(fields)
-}
-
-impl ErrorPayload {
-    /// Converts to a payload. `None` if `fields` is not a JSON object.
-    fn into_payload(self) -> Option<Payload> {
-        let fields = match self.fields.as_str() {
-            "" => BTreeMap::new(),
-            fields => read_fields(fields)?,
-        };
-        let inner = match self.inner {
-            Some(inner) => Some(Box::new(inner.into_payload()?)),
-            None => None,
-        };
-        Some(Payload {
-            reason: self.reason,
-            fields,
-            inner,
-            public: self.public,
-            reason_only: false,
-        })
-    }
-}
-
 /// An encoded error detail.
 pub(crate) struct EncodedDetail<'a> {
     pub(crate) type_name: &'a str,
@@ -429,66 +390,4 @@ fn push<M: ErrorDetail>(
             debug: message.debug(),
         });
     }
-}
-
-/// Applies a received detail to the fields of the error. Also keeps the detail in its encoded form
-/// if it is unknown, malformed, or has content for which an [`Error`] has no field. A detail with
-/// more than [`MAX_FIELDS`] is not decoded; of a chain, only its ends are.
-pub(crate) fn apply_detail(error: &mut Error, type_name: &str, value: Vec<u8>) {
-    let count = EncodedFields::of(&value).take(MAX_FIELDS + 1).count();
-    let applied = match type_name {
-        _ if count <= MAX_FIELDS => apply_known(error, type_name, &value),
-        HopChain::NAME => {
-            let ends = EncodedFields::of(&value).first_and_last(HOP_LIMIT);
-            apply_known(error, type_name, &ends)
-        }
-        _ => Ok(false),
-    };
-    if !applied.unwrap_or(false) {
-        error.push_detail(Detail::new(type_name, value));
-    }
-}
-
-/// Decodes a detail into the fields of the error. Returns whether the fields hold all of its
-/// content.
-fn apply_known(
-    error: &mut Error,
-    type_name: &str,
-    value: &[u8],
-) -> Result<bool, prost::DecodeError> {
-    match type_name {
-        ErrorInfo::NAME => {
-            let info = ErrorInfo::decode(value)?;
-            error.set_reason(Some(info.reason), Some(info.domain));
-            return Ok(info.metadata.is_empty());
-        }
-        BadRequest::NAME => {
-            for row in BadRequest::decode(value)?.field_violations {
-                error.push_violation(row.field, row.description);
-            }
-        }
-        RetryInfo::NAME => error.set_retry_after(RetryInfo::decode(value)?.delay()),
-        RequestInfo::NAME => {
-            let info = RequestInfo::decode(value)?;
-            if let Some(id) = RequestId::parse(&info.request_id) {
-                error.set_request_id(id);
-            }
-            // Kept as it is, because it is never written from the field.
-            return Ok(false);
-        }
-        HopChain::NAME => {
-            let chain = HopChain::decode(value)?;
-            error.set_retries_exhausted(chain.retried);
-            error.set_hops(chain.hops.into_iter().map(Hop::from).collect());
-            error.truncate_chain();
-        }
-        ErrorPayload::NAME => {
-            let payload = ErrorPayload::decode(value)?.into_payload();
-            let readable = payload.is_some();
-            error.set_payload(payload.map(Arc::new));
-            return Ok(readable);
-        }
-        _ => return Ok(false),
-    }
-    Ok(true)
 }

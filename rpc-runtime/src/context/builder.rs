@@ -1,4 +1,4 @@
-//! Building the context of an incoming call.
+//! Building the context of an incoming call, and of a request that starts here.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +17,31 @@ pub(crate) struct ContextBuilder(Box<ContextInner>);
 impl Context {
     pub(crate) fn builder(propagated: Propagated) -> ContextBuilder {
         ContextBuilder::new(propagated)
+    }
+
+    /// Creates the context of a request that starts here: a job, a message from a queue, a test. If
+    /// it is created in a handler, the calls in its scope count as calls of the handler.
+    ///
+    /// ```
+    /// use rpc_runtime::{Context, RequestId};
+    ///
+    /// let nightly = Context::for_request(RequestId::random());
+    /// nightly.enter(|| assert_eq!(Context::current().request_id().len(), 16));
+    /// ```
+    #[must_use]
+    pub fn for_request(id: RequestId) -> Self {
+        Self(Some(Arc::new(ContextInner {
+            propagated: Propagated::new(id),
+            origin: Self::with_current(Self::call_of_server),
+            ..ContextInner::default()
+        })))
+    }
+
+    /// Returns the context of the call of a server that this one belongs to.
+    fn call_of_server(&self) -> Option<Self> {
+        let inner = self.inner()?;
+        let own = inner.local.server_info.is_some().then_some(self);
+        inner.origin.as_ref().or(own).cloned()
     }
 
     /// Returns whether the deadline is that of the caller, shorter than the limit of the server.

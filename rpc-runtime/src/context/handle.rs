@@ -245,19 +245,6 @@ impl Context {
 
 /// Using and deriving contexts.
 impl Context {
-    /// Creates the context of a request that starts here: a job, a message from a queue, a test.
-    ///
-    /// ```
-    /// use rpc_runtime::{Context, RequestId};
-    ///
-    /// let nightly = Context::for_request(RequestId::random());
-    /// nightly.enter(|| assert_eq!(Context::current().request_id().len(), 16));
-    /// ```
-    #[must_use]
-    pub fn for_request(id: RequestId) -> Self {
-        Self::builder(Propagated::new(id)).build()
-    }
-
     /// Returns a context with one more entry of baggage, for the calls that are made in its scope.
     ///
     /// ```

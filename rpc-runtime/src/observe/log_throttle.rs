@@ -16,4 +16,10 @@ impl LogThrottle {
         let count = self.0.fetch_add(1, Ordering::Relaxed) + 1;
         count.is_power_of_two().then_some(count)
     }
+
+    /// Returns the number of events so far.
+    #[cfg(feature = "server")]
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }

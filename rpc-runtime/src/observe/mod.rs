@@ -7,6 +7,8 @@ mod call_trace;
 #[cfg(feature = "server")]
 mod client_metrics;
 #[cfg(feature = "server")]
+mod connection_metrics;
+#[cfg(feature = "server")]
 mod histogram;
 mod log_throttle;
 #[cfg(feature = "server")]
@@ -23,6 +25,8 @@ use std::time::{Duration, Instant};
 pub(crate) use call_trace::CallTrace;
 #[cfg(feature = "server")]
 pub(crate) use client_metrics::ClientMethodSnapshot;
+#[cfg(feature = "server")]
+pub(crate) use connection_metrics::{ConnectionMetrics, ConnectionSnapshot};
 pub(crate) use log_throttle::LogThrottle;
 #[cfg(feature = "server")]
 pub(crate) use method_metrics::MetricsSnapshot;

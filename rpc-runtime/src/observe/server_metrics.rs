@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::client_metrics::ClientMetrics;
 use super::method_metrics::{MethodMetrics, MetricsSnapshot, SubCounter};
-use super::{CallEnd, CallStart, Observer, Rejection};
+use super::{CallEnd, CallStart, ConnectionMetrics, Observer, Rejection};
 use crate::descriptor::MethodDescriptor;
 use crate::error::Code;
 
@@ -19,6 +19,7 @@ pub(crate) struct ServerMetrics {
     http: ServerMethodRow,
     unknown: ServerMethodRow,
     outgoing: Arc<ClientMetrics>,
+    connections: Arc<ConnectionMetrics>,
 }
 
 /// Metrics of one method. Aligned so that two methods never share a cache line.
@@ -59,6 +60,7 @@ impl ServerMetrics {
             http: ServerMethodRow::new(None),
             unknown: ServerMethodRow::new(None),
             outgoing: Arc::new(ClientMetrics::new()),
+            connections: Arc::default(),
         }
     }
 
@@ -108,6 +110,11 @@ impl ServerMetrics {
     /// Returns the metrics of the calls that the handlers make.
     pub(crate) fn outgoing(&self) -> &Arc<ClientMetrics> {
         &self.outgoing
+    }
+
+    /// Returns the metrics of the connections.
+    pub(crate) fn connections(&self) -> &Arc<ConnectionMetrics> {
+        &self.connections
     }
 
     /// Finds the row of a call. Methods without a row, such as those of `rpc.v1.Status`, are not

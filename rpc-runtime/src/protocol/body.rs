@@ -1,7 +1,9 @@
 //! Reads a body into memory, up to a limit.
 
 use std::error::Error as StdError;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
 use bytes::Bytes;
 use http_body::Body;
@@ -44,16 +46,26 @@ where
     if body.is_end_stream() {
         return Ok(first);
     }
-    let Some(second) = next(body, limit - first.len()).await? else {
-        return Ok(first);
-    };
     // The buffer grows with the received data. A peer could declare any length without sending it.
     let mut whole = Vec::new();
-    append(&mut whole, &[first, second], limit, &mut may_take)?;
+    match poll_once(pin!(next(body, limit - first.len()))).await {
+        Poll::Ready(Ok(None)) => return Ok(first),
+        Poll::Ready(second) => {
+            let second = second?.unwrap_or_default();
+            append(&mut whole, &[first, second], limit, &mut may_take)?;
+        }
+        // While the body waits, a slice would keep the buffer of the connection in memory.
+        Poll::Pending => append(&mut whole, &[first], limit, &mut may_take)?,
+    }
     while let Some(data) = next(body, limit - whole.len()).await? {
         append(&mut whole, &[data], limit, &mut may_take)?;
     }
     Ok(whole.into())
+}
+
+/// Polls a future once.
+pub(crate) async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
 /// Appends data to a buffer. If it does not fit, the capacity doubles, up to `limit`.

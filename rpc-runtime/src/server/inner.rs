@@ -163,6 +163,7 @@ impl ServerInner {
         routes.apply_rate_limits(config.rates, plain.as_mut())?;
         routes.apply_anonymous(&config.anonymous, plain.as_mut())?;
         let outgoing = Arc::clone(metrics.outgoing());
+        let connections = Arc::clone(metrics.connections());
         let observers = Observers::new(config.observers).with(metrics);
         let tasks = TaskTracker::new();
         config.limits.check(routes.longest_path())?;
@@ -188,7 +189,7 @@ impl ServerInner {
             connections: Arc::new(Semaphore::new(
                 config.limits.connections.min(Semaphore::MAX_PERMITS),
             )),
-            peers: PeerLimiter::new(config.limits.connections_per_peer, &memory),
+            peers: PeerLimiter::new(config.limits.connections_per_peer, &memory, connections),
             memory,
             gate: Arc::new(Gate::new(&config.limits)),
             authentication: Authentication::new(config.authenticators, config.limits.running_calls),

@@ -12,6 +12,8 @@ const MIN_MESSAGE_BYTES: usize = 2;
 const MIN_HEADER_COUNT: usize = 3;
 /// The size of these headers with a short host name, in bytes.
 const MIN_HEADER_BYTES: usize = 64;
+/// The memory that every short call needs while it waits for its body.
+const MIN_BUFFERED_BYTES: usize = 16 << 10;
 /// The size up to which a message does not count against `buffered_bytes`.
 pub(super) const UNCOUNTED_BYTES: usize = 4 << 10;
 /// The resolution of timers.
@@ -35,7 +37,7 @@ pub(super) const MAX_HEADERS: usize = 16_384;
 /// | `idle_timeout` | 60 s | the connection is closed |
 /// | `body_timeout` | 30 s | `deadline_exceeded`, and the connection is closed |
 /// | `connections` | 10,000 | new connections wait in the kernel's queue |
-/// | `connections_per_peer` | 2,500 | new connections of that peer are refused: `unavailable`, not executed |
+/// | `connections_per_peer` | 2,500 | new connections of that peer are refused: `unavailable`, not executed; above 64 at once, closed without a response |
 /// | `running_calls` | 1,024 | new calls wait in a short queue; built-in methods, such as `Ping`, are not counted |
 /// | `queued_calls` | 256 | `unavailable` immediately, with a retry delay |
 /// | `queue_timeout` | 50 ms | `unavailable`, with a retry delay |
@@ -64,8 +66,10 @@ pub struct Limits {
     /// Maximum size of a message, in bytes, before and after decompression.
     pub message_bytes: usize,
     /// Maximum size of all messages in memory together, in bytes: of requests from their first
-    /// bytes until the call ends, and of responses until they are written. Messages up to 4 KiB and
-    /// bodies that a plain HTTP route reads are not counted.
+    /// bytes until the call ends, and of responses until they are written. Messages up to 4 KiB are
+    /// not counted. A request that waits for its sender counts 8 KiB, its head and 128 bytes for
+    /// each header. The body of a plain HTTP request counts piece by piece, until its route has
+    /// dropped the piece.
     ///
     /// All callers without trust together get at most a half, and each peer, as counted by
     /// [`connections_per_peer`](Self::connections_per_peer), at most an eighth; but each share has
@@ -155,7 +159,7 @@ impl Limits {
         } = self;
         for (field, value, min) in [
             ("message_bytes", *message_bytes, MIN_MESSAGE_BYTES),
-            ("buffered_bytes", *buffered_bytes, UNCOUNTED_BYTES),
+            ("buffered_bytes", *buffered_bytes, MIN_BUFFERED_BYTES),
             ("header_bytes", *header_bytes, MIN_HEADER_BYTES),
             ("header_count", *header_count, MIN_HEADER_COUNT),
             ("path_bytes", *path_bytes, longest_path),

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use rpc_runtime::RequestId;
 use rpc_runtime::prelude::*;
 use rpc_tests::Running;
 use rpc_tests::wait::{until, within};
@@ -178,5 +179,52 @@ async fn each_end_of_an_earlier_call() {
         let runs = within(register.runs_of_a_repeated_call()).await;
         assert_eq!(runs, if kept { 1 } else { 2 }, "{earlier:?}");
         gate.go.add_permits(1);
+    }
+}
+
+/// A call that a handler makes in the scope of another request is a call of the handler.
+#[tokio::test]
+async fn a_call_in_the_scope_of_another_request() {
+    #[derive(Debug, Clone, Copy)]
+    enum Way {
+        Scoped,
+        Derived,
+        Nested,
+        Task,
+        NotReached,
+    }
+    for (way, kept) in [
+        (Way::Scoped, true),
+        (Way::Derived, true),
+        (Way::Nested, true),
+        (Way::Task, true),
+        (Way::NotReached, false),
+    ] {
+        let vault = Vault::default();
+        let running = Running::start(vault.server()).await;
+        let (fast, dead) = (once(&running.url()), once(DEAD));
+        let register = Register::new(move || {
+            let (fast, dead) = (fast.clone(), dead.clone());
+            async move {
+                let other = || Context::for_request(RequestId::random());
+                match way {
+                    Way::Scoped => drop(other().scope(fast.charge()).await),
+                    Way::Derived => {
+                        let derived = other().with_baggage("tenant", "blue").unwrap();
+                        drop(derived.scope(fast.charge()).await);
+                    }
+                    Way::Nested => {
+                        let nested = async { other().scope(fast.charge()).await };
+                        drop(other().scope(nested).await);
+                    }
+                    Way::Task => drop(tokio::spawn(other().scope(fast.charge())).await),
+                    Way::NotReached => drop(other().scope(dead.charge()).await),
+                }
+                dead.charge().await?;
+                Ok(())
+            }
+        });
+        let runs = within(register.runs_of_a_repeated_call()).await;
+        assert_eq!(runs, if kept { 1 } else { 2 }, "{way:?}");
     }
 }

@@ -10,10 +10,12 @@ use rpc_tests::raw::{Raw, post, post_with};
 use rpc_tests::wait::{until, within};
 use tokio::task::JoinSet;
 
-use super::{MIB, SIZE, TEXT, ask, peer, with_text};
+use super::{MIB, SIZE, TEXT, WHOLE, ask, peer, with_text};
 
 /// Address space of the server, in KiB. Incomplete bodies alone would take more, without limits.
 const MEMORY: usize = 400 << 10;
+/// Connections of HTTP/2 with requests that do not end. Together they hold 8 MiB each.
+const STREAMERS: u8 = 40;
 const COUNT: &str = "/memory.v1.Filled/Count";
 
 /// Starts the server with a limit of its memory. `None` where the system does not limit it.
@@ -73,6 +75,19 @@ async fn take_nothing(edge: SocketAddr, window: u32) {
     while client.read().await.is_ok() {}
 }
 
+/// Begins as many requests as a connection allows, and ends none.
+async fn begin_only(from: u8, edge: SocketAddr, path: String) {
+    let mut client = Http2Client::connect_from(peer(from), edge, 65_535).await;
+    let (head, body) = ("h".repeat(30_000), "b".repeat(4000));
+    for _ in 0..256 {
+        let begun = client.begin(&path, &[("x-large", &head)], &body).await;
+        if begun.is_err() {
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
 fn gzip_bomb(size: usize) -> Vec<u8> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(&vec![b' '; size]).unwrap();
@@ -115,6 +130,19 @@ fn attack(edge: SocketAddr) -> JoinSet<()> {
             let request = post("/memory.v1.Filled/Once", key(usize::from(n) * 5 + part));
             attacks.spawn(send_only(from, edge, request));
         }
+    }
+    for n in 0..STREAMERS {
+        let path = if n % 2 == 0 {
+            path(SIZE)
+        } else {
+            WHOLE.to_owned()
+        };
+        attacks.spawn(begin_only(80 + n % 20, edge, path));
+    }
+    let whole = post(WHOLE, vec![b'x'; 2 * MIB - 100]);
+    let incomplete = whole[..whole.len() - 10].to_vec();
+    for n in 0..100 {
+        attacks.spawn(send_only(110 + n % 20, edge, incomplete.clone()));
     }
     for n in 0..100 {
         let line = format!(

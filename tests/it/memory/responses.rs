@@ -76,6 +76,7 @@ async fn a_response_that_is_not_taken_ends_the_connection() {
         }
         assert!(has_goaway);
         until_free(&fixture).await;
+        assert_eq!(fixture.status().await.connections.untaken, 1);
     }
 }
 

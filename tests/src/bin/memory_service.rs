@@ -2,6 +2,9 @@
 //! 127.0.0.1:0`.
 
 use clap::Parser;
+use rpc_runtime::axum::Router;
+use rpc_runtime::axum::body::Bytes;
+use rpc_runtime::axum::routing::post;
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Limits, ServerOptions};
 use rpc_tests::EveryoneIs;
@@ -39,6 +42,11 @@ impl Filled for Handlers {
     }
 }
 
+/// A plain route that reads its body into memory.
+fn routes() -> Router {
+    Router::new().route("/whole", post(async |body: Bytes| body.len().to_string()))
+}
+
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -54,6 +62,7 @@ async fn main() -> Result<()> {
         .limits(limits)
         .authenticate(EveryoneIs("stranger"))
         .add(FilledServer::new(Handlers))
+        .http(routes())
         .run()
         .await
 }

@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::builtin::status::{MethodStatus, OutgoingStatus, ServerStatus, Status, StatusServer};
+use crate::builtin::status::{
+    ConnectionStatus, MethodStatus, OutgoingStatus, ServerStatus, Status, StatusServer,
+};
 use crate::context::Source;
 use crate::descriptor::MethodDescriptor;
 use crate::error::Result;
-use crate::observe::{ClientMethodSnapshot, MetricsSnapshot, ServerMethodSnapshot, ServerMetrics};
+use crate::observe::{
+    ClientMethodSnapshot, ConnectionSnapshot, MetricsSnapshot, ServerMethodSnapshot, ServerMetrics,
+};
 
 /// Returns the number of dropped log records.
 pub(crate) type DroppedLogs = Box<dyn Fn() -> u64 + Send + Sync>;
@@ -47,6 +51,7 @@ impl Status for StatusService {
             methods: methods.chain(others).collect(),
             outgoing: outgoing.iter().map(OutgoingStatus::new).collect(),
             logs_dropped: self.dropped_logs.as_ref().map(|count| count()),
+            connections: ConnectionStatus::new(self.metrics.connections().read()),
         })
     }
 }
@@ -66,6 +71,21 @@ pub(crate) fn status_service(
         dropped_logs,
     };
     StatusServer::new(status)
+}
+
+impl ConnectionStatus {
+    fn new(counted: ConnectionSnapshot) -> Self {
+        let ConnectionSnapshot {
+            over_limit,
+            unanswered,
+            untaken,
+        } = counted;
+        Self {
+            over_limit,
+            unanswered,
+            untaken,
+        }
+    }
 }
 
 impl MethodStatus {

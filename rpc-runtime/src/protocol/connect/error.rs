@@ -176,10 +176,11 @@ impl ReceivedJson {
         let details = self.details.as_ref().map(RawJson::as_bytes);
         let details: Option<ReceivedDetails> = details.and_then(|all| json::read_lenient(all).ok());
         let details = details.unwrap_or_default();
+        let mut left = error_details::FieldsLeft::default();
         for (type_name, value) in details.kept {
             if let Ok(value) = base64::STANDARD_NO_PAD.decode(value) {
                 let type_name = type_name.strip_prefix(TYPE_URL).unwrap_or(&type_name);
-                error_details::apply_detail(&mut error, type_name, value);
+                error_details::apply_detail(&mut error, type_name, value, &mut left);
             }
         }
         if details.dropped > 0 {

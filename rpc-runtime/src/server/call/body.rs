@@ -2,12 +2,12 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -15,9 +15,9 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::context::Context;
 use crate::middleware::Guards;
-use crate::protocol::body::{BodyReadError, collect};
+use crate::protocol::body::{BodyReadError, collect, poll_once};
 use crate::server::admission::OwnedPermit;
-use crate::server::memory::{NoMemory, OwnedMemory, Reservation};
+use crate::server::memory::{CallMemory, NoMemory, OwnedMemory, Reservation};
 use crate::server::panic;
 
 /// Maximum time for reading a discarded body.
@@ -38,39 +38,46 @@ pub(crate) enum ReadBodyError {
     Broken(Box<dyn StdError + Send + Sync>),
 }
 
-/// The events after which a body is no longer waited for.
+/// The wait for a body, which is counted with the head of its request.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct BodyEnd<'s> {
+pub(crate) struct BodyWait<'s> {
+    pub(crate) head: &'s request::Parts,
+    pub(crate) memory: CallMemory<'s>,
     pub(crate) deadline: Instant,
     /// Cancelled when a stopping server no longer waits for incomplete requests.
     pub(crate) stopping: &'s CancellationToken,
 }
 
-impl BodyEnd<'_> {
-    async fn wait<T>(
+impl BodyWait<'_> {
+    async fn until<T>(
         self,
         reading: impl Future<Output = Result<T, ReadBodyError>>,
     ) -> Result<T, ReadBodyError> {
         let mut reading = pin!(timeout_at(self.deadline, reading));
-        // Usually the body is already there, and waiting for the token would take its lock.
-        let read = match poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
+        // Usually the body is already there: it is not counted, and the lock of the token is not
+        // taken.
+        let read = match poll_once(reading.as_mut()).await {
             Poll::Ready(read) => read,
-            Poll::Pending => tokio::select! {
-                biased;
-                read = reading => read,
-                () = self.stopping.cancelled() => return Err(ReadBodyError::Stopping),
-            },
+            Poll::Pending => {
+                let incomplete = self.memory.incomplete(self.head);
+                let _incomplete = incomplete.map_err(ReadBodyError::NoMemory)?;
+                tokio::select! {
+                    biased;
+                    read = reading => read,
+                    () = self.stopping.cancelled() => return Err(ReadBodyError::Stopping),
+                }
+            }
         };
         read.unwrap_or(Err(ReadBodyError::Late))
     }
 }
 
-/// Reads a whole body of at most `limit` bytes before `end`, however slowly its bytes arrive.
+/// Reads a whole body of at most `limit` bytes within `wait`, however slowly its bytes arrive.
 /// `memory` counts them.
 pub(crate) async fn read<B>(
     body: &mut Pin<&mut B>,
     limit: usize,
-    end: BodyEnd<'_>,
+    wait: BodyWait<'_>,
     memory: &mut Reservation<'_>,
 ) -> Result<Bytes, ReadBodyError>
 where
@@ -85,13 +92,13 @@ where
             BodyReadError::Broken(error) => ReadBodyError::Broken(error),
         })
     };
-    end.wait(reading).await
+    wait.until(reading).await
 }
 
-/// Reads a body up to its first byte, or to its end before `end`; returns whether it has a byte.
+/// Reads a body up to its first byte, or to its end within `wait`; returns whether it has a byte.
 pub(crate) async fn has_data<B>(
     body: &mut Pin<&mut B>,
-    end: BodyEnd<'_>,
+    wait: BodyWait<'_>,
 ) -> Result<bool, ReadBodyError>
 where
     B: Body<Data = Bytes>,
@@ -111,7 +118,7 @@ where
         }
         Ok(false)
     };
-    end.wait(reading).await
+    wait.until(reading).await
 }
 
 /// Reads and discards a body of at most `limit` bytes; returns whether it reached the end.

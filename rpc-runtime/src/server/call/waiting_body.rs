@@ -1,13 +1,15 @@
-//! The body of a plain HTTP request, which gives up the request's place among the running calls
-//! while its sender is slow.
+//! The body of a plain HTTP request, which is counted, and gives up the request's place among the
+//! running calls while its sender is slow.
 //!
 //! A handler that waits for the body of a request does no work. If it kept its place, some peers
-//! that send slowly would keep out all others.
+//! that send slowly would keep out all others. It goes on with a place: it takes one again before
+//! it is polled, and a body that is read in another task before it returns what has arrived.
 
 use std::error::Error as StdError;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
-use std::task::{self, Poll, ready};
+use std::task::{self, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,7 +17,9 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
 use crate::middleware::BoxFuture;
+use crate::observe::Rejection;
 use crate::server::admission::{self, Gate, OwnedPermit, Rejected};
+use crate::server::memory::{Count, OwnedMemory};
 use crate::sync::MutexExt as _;
 
 /// Time for which a request keeps its place while it waits for its sender, over its whole body.
@@ -30,8 +34,12 @@ pub(crate) struct Place {
 
 struct PlaceState {
     permit: Option<OwnedPermit>,
-    /// Why the request did not get a place again.
+    /// Why the request did not get a place again, or its body no memory.
     rejected: Option<Rejected>,
+    /// Whether the body has waited for longer than [`PATIENCE`], and still waits.
+    is_late: bool,
+    /// Wakes the handler, while it is not polled.
+    handler: Option<Waker>,
 }
 
 impl Place {
@@ -46,6 +54,8 @@ impl Place {
             state: Mutex::new(PlaceState {
                 permit,
                 rejected: None,
+                is_late: false,
+                handler: None,
             }),
         })
     }
@@ -55,9 +65,76 @@ impl Place {
         self.state.lock_unpoisoned().permit.take()
     }
 
-    /// Returns why the request did not get a place again, if it did not.
+    /// Returns why the request cannot go on, if it cannot.
     pub(crate) fn rejected(&self) -> Option<Rejected> {
         self.state.lock_unpoisoned().rejected.take()
+    }
+
+    /// Runs a handler, with a place whenever it is polled.
+    ///
+    /// # Errors
+    ///
+    /// The rejection of a handler that gets no place.
+    pub(crate) async fn hold<T>(&self, handler: impl Future<Output = T>) -> Result<T, Rejected> {
+        let mut handler = pin!(handler);
+        let mut next_place: Option<NextPlace> = None;
+        poll_fn(|cx| {
+            if !self.has_permit() {
+                let place = next_place.get_or_insert_with(|| self.next());
+                let permit = ready!(place.as_mut().poll(cx))?;
+                next_place = None;
+                self.state.lock_unpoisoned().permit = Some(permit);
+            }
+            let polled = handler.as_mut().poll(cx);
+            if polled.is_pending() {
+                self.pause(cx);
+            }
+            polled.map(Ok)
+        })
+        .await
+    }
+
+    /// Gives up the place of a handler that waits, if its body has waited for too long, now or as
+    /// soon as it has.
+    fn pause(&self, cx: &task::Context<'_>) {
+        let mut state = self.state.lock_unpoisoned();
+        state.handler = Some(cx.waker().clone());
+        if state.is_late {
+            state.permit = None;
+        }
+    }
+
+    /// Records whether the body has waited for too long. The handler may be another task.
+    fn set_late(&self, is_late: bool) {
+        let mut state = self.state.lock_unpoisoned();
+        let begins = is_late && !state.is_late;
+        state.is_late = is_late;
+        // A handler that is polled now gives up its place at the end of it.
+        if begins && let Some(handler) = state.handler.take() {
+            drop(state);
+            handler.wake();
+        }
+    }
+
+    fn has_permit(&self) -> bool {
+        let mut state = self.state.lock_unpoisoned();
+        state.handler = None;
+        state.permit.is_some()
+    }
+
+    /// Returns a future of another place.
+    fn next(&self) -> NextPlace {
+        Box::pin(admission::enter_again(
+            Arc::clone(&self.gate),
+            self.deadline,
+        ))
+    }
+
+    /// Rejects the request; returns the error that its body ends with.
+    fn reject(&self, rejected: Rejected) -> Box<dyn StdError + Send + Sync> {
+        let text = rejected.error.to_string();
+        self.state.lock_unpoisoned().rejected = Some(rejected);
+        text.into()
     }
 }
 
@@ -68,10 +145,14 @@ type NextPlace = BoxFuture<Result<OwnedPermit, Rejected>>;
 type Arrived<E> = Option<Result<Frame<Bytes>, E>>;
 
 /// A body that gives up the place of its request after [`PATIENCE`], and takes one again before it
-/// returns what has arrived.
+/// returns what has arrived. Its pieces are counted until they are dropped, and the rest of its
+/// request until its end.
 pub(crate) struct WaitingBody<B: Body> {
     body: B,
     place: Arc<Place>,
+    memory: OwnedMemory,
+    /// The count of a request that is not complete.
+    incomplete: Option<Count>,
     /// The rest of [`PATIENCE`].
     left: Duration,
     /// The time since which the body waits for its sender, and the end of its patience.
@@ -81,10 +162,12 @@ pub(crate) struct WaitingBody<B: Body> {
 }
 
 impl<B: Body> WaitingBody<B> {
-    pub(crate) fn new(body: B, place: Arc<Place>) -> Self {
+    pub(crate) fn new(body: B, place: Arc<Place>, incomplete: Count) -> Self {
         Self {
             body,
             place,
+            memory: incomplete.memory(),
+            incomplete: Some(incomplete),
             left: PATIENCE,
             waiting: None,
             arrived: None,
@@ -95,15 +178,47 @@ impl<B: Body> WaitingBody<B> {
         self.place.state.lock_unpoisoned().permit.is_some()
     }
 
-    /// Gives up the place if the sender has been slow for too long.
+    /// Records if the sender has been slow for too long.
     fn wait(&mut self, cx: &mut task::Context<'_>) {
         let left = self.left;
         let (_, end) = self
             .waiting
             .get_or_insert_with(|| (Instant::now(), Box::pin(sleep(left))));
         if end.as_mut().poll(cx).is_ready() {
-            drop(self.place.take());
+            self.place.set_late(true);
         }
+    }
+}
+
+impl<B> WaitingBody<B>
+where
+    B: Body<Data = Bytes, Error = Box<dyn StdError + Send + Sync>>,
+{
+    /// Counts what has arrived.
+    fn counted(&mut self, arrived: Arrived<B::Error>) -> Arrived<B::Error> {
+        let data = match arrived {
+            Some(Ok(frame)) => frame.into_data(),
+            end => {
+                self.incomplete = None;
+                return end;
+            }
+        };
+        let data = match data {
+            Ok(data) => self.memory.count_piece(data),
+            Err(trailers) => return Some(Ok(trailers)),
+        };
+        Some(data.map(Frame::data).map_err(|refused| {
+            self.place.reject(Rejected {
+                error: refused.of_piece(),
+                rejection: Some(Rejection::Overload),
+            })
+        }))
+    }
+}
+
+impl<B: Body> Drop for WaitingBody<B> {
+    fn drop(&mut self) {
+        self.place.set_late(false);
     }
 }
 
@@ -121,36 +236,30 @@ where
         let this = &mut *self;
         if this.arrived.is_none() {
             let Poll::Ready(arrived) = Pin::new(&mut this.body).poll_frame(cx) else {
-                if this.has_place() {
-                    this.wait(cx);
-                }
+                this.wait(cx);
                 return Poll::Pending;
             };
+            this.place.set_late(false);
+            let arrived = this.counted(arrived);
             if let Some((since, _)) = this.waiting.take() {
                 this.left = this.left.saturating_sub(since.elapsed());
             }
             if this.has_place() {
                 return Poll::Ready(arrived);
             }
-            let place = admission::enter_again(Arc::clone(&this.place.gate), this.place.deadline);
-            this.arrived = Some((Box::pin(place), arrived));
+            this.arrived = Some((this.place.next(), arrived));
         }
         let Some((place, _)) = &mut this.arrived else {
             return Poll::Pending;
         };
         let place = ready!(place.as_mut().poll(cx));
         let arrived = this.arrived.take().and_then(|(_, arrived)| arrived);
-        let mut state = this.place.state.lock_unpoisoned();
         Poll::Ready(match place {
             Ok(permit) => {
-                state.permit = Some(permit);
+                this.place.state.lock_unpoisoned().permit = Some(permit);
                 arrived
             }
-            Err(rejected) => {
-                let text = rejected.error.to_string();
-                state.rejected = Some(rejected);
-                Some(Err(text.into()))
-            }
+            Err(rejected) => Some(Err(this.place.reject(rejected))),
         })
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::observe::LogThrottle;
+use crate::observe::ConnectionMetrics;
 use crate::server::call::trust::PeerOrigin;
 use crate::server::memory::{MessageMemory, PeerMemory};
 use crate::sync::MutexExt as _;
@@ -27,7 +27,7 @@ pub(crate) struct PeerLimiter {
     memory: Arc<MessageMemory>,
     /// The memory of all peers on Unix sockets.
     unknown: Arc<PeerMemory>,
-    rejected: LogThrottle,
+    metrics: Arc<ConnectionMetrics>,
     refusals: Arc<Semaphore>,
 }
 
@@ -70,13 +70,17 @@ enum PeerKey {
 }
 
 impl PeerLimiter {
-    pub(crate) fn new(max: usize, memory: &Arc<MessageMemory>) -> Arc<Self> {
+    pub(crate) fn new(
+        max: usize,
+        memory: &Arc<MessageMemory>,
+        metrics: Arc<ConnectionMetrics>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             max,
             peers: Mutex::default(),
             memory: Arc::clone(memory),
             unknown: memory.unknown_peers(),
-            rejected: LogThrottle::default(),
+            metrics,
             refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
         })
     }
@@ -90,7 +94,7 @@ impl PeerLimiter {
             Some(key) => {
                 let memory = self.connected(key);
                 if memory.is_none() {
-                    self.log_rejection(origin);
+                    self.metrics.over_limit(&origin, self.max);
                 }
                 memory?
             }
@@ -124,19 +128,16 @@ impl PeerLimiter {
 
     /// Returns the permit to refuse a connection; `None` if too many are being refused.
     pub(crate) fn refuse(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.refusals).try_acquire_owned().ok()
+        let permit = Arc::clone(&self.refusals).try_acquire_owned().ok();
+        if permit.is_none() {
+            self.metrics.unanswered("too many are being refused");
+        }
+        permit
     }
 
-    fn log_rejection(&self, origin: PeerOrigin) {
-        if let Some(count) = self.rejected.record() {
-            tracing::warn!(
-                target: "rpc",
-                place = ?origin,
-                most = self.max,
-                count,
-                "connection rejected: per-peer connection limit reached; `count` so far"
-            );
-        }
+    /// Returns the metrics of the connections.
+    pub(crate) fn metrics(&self) -> &Arc<ConnectionMetrics> {
+        &self.metrics
     }
 
     fn lock(&self) -> MutexGuard<'_, Peers> {
@@ -200,7 +201,7 @@ mod tests {
     use crate::server::memory::CallMemory;
 
     fn limiter(max: usize) -> Arc<PeerLimiter> {
-        PeerLimiter::new(max, &MessageMemory::new(&Limits::default()))
+        PeerLimiter::new(max, &MessageMemory::new(&Limits::default()), Arc::default())
     }
 
     fn tcp(address: &str) -> PeerOrigin {

@@ -45,6 +45,66 @@ fn a_detail_with_many_entries_stays_encoded() {
     assert_eq!((error.violations().len(), error.details().len()), (1000, 0));
 }
 
+/// Returns a body of an error with details.
+fn with_details(details: &[(&str, Vec<u8>)]) -> String {
+    let details: Vec<_> = details
+        .iter()
+        .map(|(type_name, value)| {
+            let value = base64::STANDARD_NO_PAD.encode(value);
+            format!("{{\"type\":\"{type_name}\",\"value\":\"{value}\"}}")
+        })
+        .collect();
+    format!(
+        "{{\"code\":\"aborted\",\"details\":[{}]}}",
+        details.join(",")
+    )
+}
+
+/// Returns a payload of this many levels with this many fields each.
+fn nested(levels: usize, fields: usize) -> Vec<u8> {
+    let fields: Vec<_> = (0..fields).map(|n| format!("\"a{n}\":1")).collect();
+    let fields = format!("{{{}}}", fields.join(","));
+    let level = |inner| ErrorPayload {
+        fields: fields.clone(),
+        inner,
+        ..ErrorPayload::default()
+    };
+    let payload = (1..levels).fold(level(None), |inner, _| level(Some(Box::new(inner))));
+    payload.encode_to_vec()
+}
+
+#[test]
+fn the_entries_of_all_details_are_limited_together() {
+    const PAYLOAD: &str = "rpc.v1.ErrorPayload";
+    const VIOLATIONS: &str = "google.rpc.BadRequest";
+    let violations = |count| b"\x0a\x00".repeat(count);
+    for (details, decoded, kept, has_payload) in [
+        (vec![(PAYLOAD, nested(9, 100))], 0, 0, true),
+        (vec![(PAYLOAD, nested(10, 100))], 0, 1, false),
+        (vec![(PAYLOAD, nested(60, 999))], 0, 1, false),
+        (vec![(VIOLATIONS, violations(600)); 60], 600, 59, false),
+        (
+            vec![(VIOLATIONS, violations(600)), (PAYLOAD, nested(1, 500))],
+            600,
+            1,
+            false,
+        ),
+        // A detail that is not decoded takes no entries from the others.
+        (
+            vec![("a.B", violations(2000)), (VIOLATIONS, violations(1000))],
+            1000,
+            1,
+            false,
+        ),
+    ] {
+        let body = with_details(&details);
+        let error = read_error(status(400), &json_headers(), body.as_bytes());
+        let found = (error.violations().len(), error.details().len());
+        assert_eq!(found, (decoded, kept));
+        assert_eq!(error.payload().is_some(), has_payload);
+    }
+}
+
 #[test]
 fn a_chain_of_large_hops_is_truncated() {
     let hop = Hop {

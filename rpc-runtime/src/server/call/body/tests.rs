@@ -31,18 +31,21 @@ fn futures<T>(next: impl FnMut() -> Option<T> + Unpin) -> impl futures_core::Str
     Iter(next)
 }
 
-/// A body that never produces a frame.
-struct Silent;
+/// A body that produces at most one frame, and does not end.
+struct Silent(Option<Bytes>);
 
 impl Body for Silent {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         _: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Pending
+        let first = self.0.take();
+        first.map_or(Poll::Pending, |first| {
+            Poll::Ready(Some(Ok(Frame::data(first))))
+        })
     }
 }
 
@@ -60,16 +63,58 @@ async fn read_counted(
     limit: usize,
     memory: &mut Reservation<'_>,
 ) -> Result<Bytes, ReadBodyError> {
-    read(
-        &mut pin!(body),
-        limit,
-        BodyEnd {
-            deadline: Instant::now() + Duration::from_secs(2),
-            stopping: &CancellationToken::new(),
-        },
-        memory,
-    )
-    .await
+    let (head, ()) = http::Request::new(()).into_parts();
+    let wait = BodyWait {
+        head: &head,
+        memory: memory.of_call(),
+        deadline: Instant::now() + Duration::from_secs(2),
+        stopping: &CancellationToken::new(),
+    };
+    read(&mut pin!(body), limit, wait, memory).await
+}
+
+#[tokio::test]
+async fn a_body_is_counted_while_it_waits() {
+    let limits = Limits {
+        message_bytes: 1,
+        buffered_bytes: 16 << 10,
+        ..Limits::default()
+    };
+    let peer = MessageMemory::new(&limits).peer();
+    let memory = CallMemory::new(&peer, false);
+    let mut reservation = memory.reserve();
+    let mut waiting = Box::pin(read_counted(Silent(None), 10, &mut reservation));
+    assert!(poll_once(waiting.as_mut()).await.is_pending());
+    assert!(!peer.is_unused());
+    let refused = read_counted(Silent(None), 10, &mut memory.reserve()).await;
+    assert!(
+        matches!(refused, Err(ReadBodyError::NoMemory(_))),
+        "{refused:?}"
+    );
+    // What is there is not counted.
+    let whole = read_counted(Full::new("{}".into()), 10, &mut memory.reserve()).await;
+    assert_eq!(whole.unwrap(), "{}");
+    drop(waiting);
+    assert!(peer.is_unused());
+}
+
+#[tokio::test]
+async fn a_body_that_waits_keeps_no_buffer() {
+    for size in [1, 10_000] {
+        let buffer = std::sync::Arc::new(vec![0; 1 << 20]);
+        let first = Bytes::from_owner(SharedBuffer(buffer.clone())).split_to(size);
+        let mut waiting = Box::pin(read_all(Silent(Some(first)), 1 << 20));
+        assert!(poll_once(waiting.as_mut()).await.is_pending());
+        assert_eq!(std::sync::Arc::strong_count(&buffer), 1);
+    }
+}
+
+struct SharedBuffer(std::sync::Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for SharedBuffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 #[tokio::test]
@@ -129,7 +174,7 @@ async fn many_frames_are_one_message_up_to_the_limit() {
 #[tokio::test(start_paused = true)]
 async fn a_late_body_and_a_declared_length_are_rejected() {
     assert!(matches!(
-        read_all(Silent, 6).await,
+        read_all(Silent(None), 6).await,
         Err(ReadBodyError::Late)
     ));
     let start = Instant::now();
@@ -148,7 +193,7 @@ async fn a_discarded_body_is_read_up_to_the_limits() {
     assert!(discard(&mut pin!(large()), 1 << 20).await);
     assert!(!discard(&mut pin!(large()), (1 << 20) - 1).await);
     let start = Instant::now();
-    assert!(!discard(&mut pin!(Silent), usize::MAX).await);
+    assert!(!discard(&mut pin!(Silent(None)), usize::MAX).await);
     assert_eq!(start.elapsed(), DISCARD_TIME);
 }
 

@@ -27,13 +27,13 @@ use crate::protocol::connect::{self, CallRejection, RejectionFormat};
 use crate::protocol::context::IncomingContext;
 use crate::protocol::printable;
 use crate::server::admission::{self, Permit, Rejected};
-use crate::server::call::body::{self, BodyEnd, ReadBodyError, ResponseBody, StoppableBody};
+use crate::server::call::body::{self, BodyWait, ReadBodyError, ResponseBody, StoppableBody};
 use crate::server::call::guard::within;
 use crate::server::call::lingering_body::UnreadBody;
 use crate::server::call::trust::{Caller, Peer, PeerAddress};
 use crate::server::call::waiting_body::{Place, WaitingBody};
 use crate::server::inner::ServerInner;
-use crate::server::memory::{CallMemory, OwnedMemory, PeerMemory};
+use crate::server::memory::{CallMemory, NoMemory, OwnedMemory, PeerMemory};
 use crate::server::panic::CatchPanic;
 use crate::server::plain_routes::PlainRoutes;
 
@@ -54,8 +54,9 @@ enum Failure {
     Refused(CallRejection),
     /// It was not admitted.
     Rejected(Rejected),
-    /// It gave up its place while its body was sent, and was not admitted again.
-    PlaceLost(Rejected),
+    /// It was rejected after its handler began: it gave up its place while its body was sent and
+    /// was not admitted again, or there was no memory for its body.
+    RejectedLate(Rejected),
     /// The deadline passed, or the handler panicked.
     Failed(Error),
 }
@@ -124,16 +125,13 @@ impl<'a> PlainCall<'a> {
         let request = http::Request::from_parts(head, body);
         // 5. Deadline, outside of span, context and panic guard.
         let work = run(self.routes.router().clone(), request, &context);
-        let outcome = within(context.deadline(), work).await;
-        match outcome.unwrap_or_else(|| Err(Error::deadline_exceeded())) {
+        let outcome = within(context.deadline(), admitted.hold(work)).await;
+        match outcome.unwrap_or_else(|| Err(Failure::Failed(Error::deadline_exceeded()))) {
             Ok(mut response) => {
-                if let Some(rejected) = admitted.lost(response.status()) {
-                    return self.fail(observation, Failure::PlaceLost(rejected), &context);
-                }
                 explain_verb(&verb, &mut response);
                 self.finish(observation, response, admitted, context, memory.to_owned())
             }
-            Err(error) => self.fail(observation, Failure::Failed(error), &context),
+            Err(failure) => self.fail(observation, failure, &context),
         }
     }
 
@@ -189,35 +187,41 @@ impl<'a> PlainCall<'a> {
         }
         // As a message is, so that a slow body of a signed request takes no place.
         let verified = if self.caller.is_signed() {
-            Ok(AxumBody::from(self.verified(context, body, memory).await?))
+            Ok(AxumBody::from(
+                self.verified(head, context, body, memory).await?,
+            ))
         } else {
             Err(body)
         };
+        let is_complete = verified.as_ref().map_or_else(B::is_end_stream, |_| true);
+        let incomplete = (!is_complete).then(|| memory.incomplete(head)).transpose();
+        let incomplete = incomplete.map_err(|refusal| no_memory(&refusal))?;
         // 3. Authorization and rate limits.  4. Admission, which waits until the deadline at most.
         // At an edge with users: admission, authentication, authorization.
         let rules = self.routes.rules(&route, label(&head.method));
         let inner = self.inner;
         let permit = admission::enter(inner.gate(), inner.authentication(), &rules, context).await;
         let permit = permit.map_err(Failure::Rejected)?;
-        let body = match verified {
-            Ok(body) => return Ok((Admitted::Whole(permit), body)),
-            Err(body) if body.is_end_stream() => {
-                return Ok((Admitted::Whole(permit), AxumBody::empty()));
+        let (body, incomplete) = match (verified, incomplete) {
+            (Err(body), Some(incomplete)) => (body, incomplete.into_count()),
+            (verified, _) => {
+                let body = verified.unwrap_or_else(|_| AxumBody::empty());
+                return Ok((Admitted::Whole(permit), body));
             }
-            Err(body) => body,
         };
         let stopping = self.inner.lifecycle().incomplete_ended().clone();
         let body = StoppableBody::new(Box::pin(body), stopping);
         let gate = self.inner.gate();
         let permit = permit.map(|permit| permit.into_owned(Arc::clone(gate)));
         let place = Place::new(permit, gate, context.deadline());
-        let body = AxumBody::new(WaitingBody::new(body, Arc::clone(&place)));
+        let body = AxumBody::new(WaitingBody::new(body, Arc::clone(&place), incomplete));
         Ok((Admitted::Waiting(place), body))
     }
 
     /// Reads the body of a signed request, and checks it against the signature.
     async fn verified<B>(
         &self,
+        head: &request::Parts,
         context: &Context,
         body: B,
         memory: CallMemory<'_>,
@@ -229,12 +233,14 @@ impl<'a> PlainCall<'a> {
         let limits = self.inner.limits();
         let own = saturating_deadline(Instant::now(), limits.body_timeout);
         let deadline = context.deadline().map_or(own, |deadline| deadline.min(own));
-        let end = BodyEnd {
+        let wait = BodyWait {
+            head,
+            memory,
             deadline: deadline.into(),
             stopping: self.inner.lifecycle().incomplete_ended(),
         };
         let mut memory = memory.reserve();
-        let read = body::read(&mut pin!(body), limits.message_bytes, end, &mut memory).await;
+        let read = body::read(&mut pin!(body), limits.message_bytes, wait, &mut memory).await;
         let body = read.map_err(|failure| self.unread(failure))?;
         let checked = self.caller.check_body(&body);
         checked.map_err(|error| Failure::Refused(error.into()))?;
@@ -243,12 +249,7 @@ impl<'a> PlainCall<'a> {
 
     fn unread(&self, failure: ReadBodyError) -> Failure {
         let error = match failure {
-            ReadBodyError::NoMemory(refusal) => {
-                return Failure::Rejected(Rejected {
-                    error: refusal.of_request(),
-                    rejection: Some(Rejection::Overload),
-                });
-            }
+            ReadBodyError::NoMemory(refusal) => return no_memory(&refusal),
             ReadBodyError::TooLarge => self.inner.too_large(),
             ReadBodyError::Late => {
                 let text = "the body of the request did not arrive in time";
@@ -310,7 +311,7 @@ impl<'a> PlainCall<'a> {
                 (error.not_executed(), RejectionFormat::Error)
             }
             // The handler may have done something.
-            Failure::PlaceLost(Rejected { error, rejection }) => {
+            Failure::RejectedLate(Rejected { error, rejection }) => {
                 observation.reject(rejection);
                 observation.end_with(Some(&error), 0);
                 (error, RejectionFormat::Error)
@@ -325,13 +326,31 @@ impl<'a> PlainCall<'a> {
 }
 
 impl Admitted<'_> {
-    /// Returns why the request was not admitted again, if its handler failed for that reason.
-    fn lost(&self, status: StatusCode) -> Option<Rejected> {
-        match self {
-            Self::Waiting(place) if status.as_u16() >= 400 => place.rejected(),
-            _ => None,
+    /// Runs the handler.
+    async fn hold(
+        &self,
+        work: impl Future<Output = Result<http::Response<AxumBody>, Error>>,
+    ) -> Result<http::Response<AxumBody>, Failure> {
+        let Self::Waiting(place) = self else {
+            return work.await.map_err(Failure::Failed);
+        };
+        let outcome = place.hold(work).await.map_err(Failure::RejectedLate)?;
+        let response = outcome.map_err(Failure::Failed)?;
+        let has_failed = response.status().as_u16() >= 400;
+        // A handler may not fail because of its body.
+        match place.rejected().filter(|_| has_failed) {
+            Some(rejected) => Err(Failure::RejectedLate(rejected)),
+            None => Ok(response),
         }
     }
+}
+
+/// Returns the failure of a request whose handler has not begun.
+fn no_memory(refusal: &NoMemory) -> Failure {
+    Failure::Rejected(Rejected {
+        error: refusal.of_request(),
+        rejection: Some(Rejection::Overload),
+    })
 }
 
 /// Adds a text to the 405 of axum, which says nothing.

@@ -25,7 +25,7 @@ pub(crate) use self::health::PROBE_PATHS;
 use self::http_fallback::PlainCall;
 use self::layered::LayeredRequest;
 use self::pending_call::{PendingCall, STOPPING_RETRY_AFTER};
-use crate::context::PeerInfo;
+use crate::context::{ContextBuilder, PeerInfo};
 use crate::error::{Code, Error};
 use crate::protocol::connect::{CallRejection, RejectionFormat};
 use crate::protocol::context::{self, IncomingContext};
@@ -134,26 +134,12 @@ where
         }
         Ok(Resolved::HealthCheck(check)) => Box::pin(check.respond(inner, peer, &head)).await,
         Err(refusal) => {
-            inner
-                .refusals()
-                .record(peer, incoming.id.as_str(), &refusal.error);
+            let id = incoming.id.as_str();
+            inner.refusals().record(peer, id, &refusal.error);
             let call = PendingCall::new(inner, caller, None, &head);
-            let context = incoming
-                .builder
-                .server_info(inner.server_info().clone())
-                .build();
-            // Nothing is read of a body whose sender has no right to more than this response.
-            let unread = if is_of_stranger(&refusal.error) {
-                UnreadBody::of(&head, &body)
-            } else {
-                UnreadBody::None
-            };
-            let is_read = refusal.format != RejectionFormat::Framing && unread == UnreadBody::None;
-            let mut body = Pin::new(&mut body);
-            let rest = is_read.then_some(&mut body);
-            let mut response = Box::pin(call.refuse(&context, refusal, rest)).await;
-            unread.mark(&mut response);
-            response
+            let (builder, body) = (incoming.builder, Pin::new(&mut body));
+            // Boxed, so that it does not enlarge the future of every call.
+            Box::pin(refuse(inner, call, builder, refusal, (&head, body))).await
         }
     };
     insert_id(&mut response, id);
@@ -169,6 +155,31 @@ fn record_stripped(inner: &ServerInner, incoming: &IncomingContext) {
     if incoming.faults_stripped {
         inner.faults().strip();
     }
+}
+
+/// Refuses a request that has no handler.
+async fn refuse<B>(
+    inner: &Arc<ServerInner>,
+    call: PendingCall<'_>,
+    builder: ContextBuilder,
+    refusal: CallRejection,
+    (head, mut body): (&request::Parts, Pin<&mut B>),
+) -> HttpResponse
+where
+    B: Body<Data = Bytes>,
+{
+    let context = builder.server_info(inner.server_info().clone()).build();
+    // Nothing is read of a body whose sender has no right to more than this response.
+    let unread = if is_of_stranger(&refusal.error) {
+        UnreadBody::of(head, &*body)
+    } else {
+        UnreadBody::None
+    };
+    let is_read = refusal.format != RejectionFormat::Framing && unread == UnreadBody::None;
+    let rest = is_read.then_some(&mut body);
+    let mut response = call.refuse(&context, refusal, rest).await;
+    unread.mark(&mut response);
+    response
 }
 
 /// Refuses a request on a connection that should have ended: its peer goes on although the server

@@ -22,7 +22,7 @@ use crate::middleware::{self, BodyKind, Guards, Request, Response};
 use crate::observe::Rejection;
 use crate::protocol::connect::{self, Accepts, CallRejection, RequestHead, WireResponse};
 use crate::protocol::context::IncomingContext;
-use crate::server::call::body::{self, Aborted, BodyEnd, ReadBodyError, ResponseBody};
+use crate::server::call::body::{self, Aborted, BodyWait, ReadBodyError, ResponseBody};
 use crate::server::call::service::Route;
 use crate::server::call::trust::Caller;
 use crate::server::inner::ServerInner;
@@ -76,7 +76,7 @@ impl<'a> PendingCall<'a> {
         let empty =
             if !body.is_end_stream() && connect::has_query_message(self.head, route.method()) {
                 // Boxed, because it is rare.
-                Box::pin(self.expect_empty(&context, &mut body)).await
+                Box::pin(self.expect_empty(&context, memory, &mut body)).await
             } else {
                 Ok(())
             };
@@ -132,6 +132,7 @@ impl<'a> PendingCall<'a> {
     async fn expect_empty<B>(
         &self,
         context: &Context,
+        memory: CallMemory<'_>,
         body: &mut Pin<&mut B>,
     ) -> Result<(), BodyError>
     where
@@ -143,7 +144,7 @@ impl<'a> PendingCall<'a> {
             return Err(BodyError::Rejected(CallRejection::body_of_get()));
         }
         let mut cancel_guard = CancelGuard::new(self, context);
-        let has_data = body::has_data(body, self.body_end(context)).await;
+        let has_data = body::has_data(body, self.body_wait(context, memory)).await;
         cancel_guard.disarm();
         match has_data {
             Ok(false) => Ok(()),
@@ -152,11 +153,13 @@ impl<'a> PendingCall<'a> {
         }
     }
 
-    /// Returns the time by which the body must be complete.
-    fn body_end(&self, context: &Context) -> BodyEnd<'_> {
+    /// Returns the wait for the body.
+    fn body_wait<'w>(&'w self, context: &Context, memory: CallMemory<'w>) -> BodyWait<'w> {
         let own = saturating_deadline(Instant::now(), self.inner.limits().body_timeout);
         let deadline = context.deadline().map_or(own, |deadline| deadline.min(own));
-        BodyEnd {
+        BodyWait {
+            head: self.head,
+            memory,
             deadline: deadline.into(),
             stopping: self.inner.lifecycle().incomplete_ended(),
         }
@@ -179,7 +182,8 @@ impl<'a> PendingCall<'a> {
             return Err(Error::without_location(Code::DeadlineExceeded, text).into());
         }
         let limits = self.inner.limits();
-        let mut memory = memory.reserve();
+        let of_call = memory;
+        let mut memory = of_call.reserve();
         let compressed = match head.message {
             Some(message) => {
                 // The message is in the query, which is signed with the path. The signed body is
@@ -189,8 +193,8 @@ impl<'a> PendingCall<'a> {
             }
             None => {
                 let mut cancel_guard = CancelGuard::new(self, context);
-                let end = self.body_end(context);
-                let message = body::read(body, limits.message_bytes, end, &mut memory).await;
+                let wait = self.body_wait(context, of_call);
+                let message = body::read(body, limits.message_bytes, wait, &mut memory).await;
                 cancel_guard.disarm();
                 let message = message.map_err(|failure| self.unread(failure, context))?;
                 // Before decompression, so that an unsigned request cannot cause that work.

@@ -50,6 +50,9 @@ mod http2_limits {
     /// Maximum number of streams that the server reset because of the peer's protocol errors
     /// (CVE-2025-8671).
     pub(super) const LOCAL_RESETS: usize = 128;
+    /// Bytes of bodies that the server receives before they are read, in all streams together. They
+    /// are not counted as memory for messages.
+    pub(super) const WINDOW: u32 = 256 << 10;
     /// Maximum size of the send buffer of a call, in bytes. It fills when the peer reads slowly.
     pub(super) const SEND_BUFFER: usize = 64 << 10;
     /// Interval of the pings that are sent to a silent peer.
@@ -119,6 +122,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = inner.limits();
+    let metrics = Arc::clone(inner.peers().metrics());
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -139,7 +143,13 @@ where
     // A request may be in transit on an idle connection, so it is closed only in this phase. From
     // `GoingAway` on, responses carry `Connection: close`.
     let closing = reached(&mut phase, Phase::Closing);
-    let ended = drive(Pin::new(&mut connection), activity.clone(), closing).await;
+    let ended = drive(
+        Pin::new(&mut connection),
+        activity.clone(),
+        closing,
+        &metrics,
+    )
+    .await;
     let unread = match &ended {
         Ok(ConnectionEnd::ByItself) => activity.has_unread(),
         Ok(ConnectionEnd::TimedOut) => false,
@@ -163,6 +173,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = inner.limits();
+    let metrics = Arc::clone(inner.peers().metrics());
     let overhead = http2_limits::HEADER_OVERHEAD * limits.header_count.min(MAX_HEADERS);
     let header_list = head_size(limits).saturating_add(overhead);
     // hyper spawns one task per stream: the calls of one connection may use all cores.
@@ -172,6 +183,8 @@ where
         .max_concurrent_streams(http2_limits::STREAMS)
         .max_pending_accept_reset_streams(http2_limits::PENDING_RESETS)
         .max_local_error_reset_streams(http2_limits::LOCAL_RESETS)
+        .initial_connection_window_size(http2_limits::WINDOW)
+        .initial_stream_window_size(http2_limits::WINDOW)
         .max_send_buf_size(http2_limits::SEND_BUFFER)
         .max_header_list_size(u32::try_from(header_list).unwrap_or(u32::MAX))
         .keep_alive_interval(http2_limits::PING)
@@ -185,7 +198,7 @@ where
     // GOAWAY states which requests were accepted, so none is lost.
     let last_call = reached(&mut phase, Phase::GoingAway);
     let connection = pin!(builder.serve_connection(io, service));
-    drive(connection, activity, last_call).await?;
+    drive(connection, activity, last_call, &metrics).await?;
     Ok(())
 }
 

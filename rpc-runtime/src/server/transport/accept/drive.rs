@@ -13,10 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::timeout;
 
 use super::activity::{Activity, ConnectionTimer};
-use crate::observe::LogThrottle;
-
-/// Connections that ended because their peer did not take a response.
-static UNREAD_RESPONSES: LogThrottle = LogThrottle::new();
+use crate::observe::ConnectionMetrics;
 
 /// Time for the graceful close of a connection that reached a timeout.
 const GRACEFUL_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -71,11 +68,12 @@ where
 }
 
 /// Runs a connection until it ends or its timer elapses. After `stop` completes, shuts it down
-/// gracefully.
+/// gracefully. `metrics` count a peer that does not take a response.
 pub(super) async fn drive<C: HttpConnection>(
     mut connection: Pin<&mut C>,
     activity: Arc<Activity>,
     stop: impl Future<Output = ()>,
+    metrics: &ConnectionMetrics,
 ) -> hyper::Result<ConnectionEnd> {
     let mut timer = ConnectionTimer::new(Arc::clone(&activity));
     let mut stop = pin!(stop);
@@ -110,7 +108,7 @@ pub(super) async fn drive<C: HttpConnection>(
     // peer gets only `GRACEFUL_CLOSE_TIMEOUT`.
     connection.as_mut().finish();
     if activity.has_unread_response() {
-        log_unread_response();
+        metrics.untaken();
         let others = end_other_calls(connection.as_mut(), &activity);
         if let Ok(Some(ended)) = timeout(activity.drain_timeout(), others).await {
             return ended.map(|()| ConnectionEnd::ByItself);
@@ -123,16 +121,6 @@ pub(super) async fn drive<C: HttpConnection>(
     match timeout(GRACEFUL_CLOSE_TIMEOUT, closing).await {
         Ok(ended) => ended.map(|()| ConnectionEnd::ByItself),
         Err(_) => Ok(ConnectionEnd::TimedOut),
-    }
-}
-
-fn log_unread_response() {
-    if let Some(count) = UNREAD_RESPONSES.record() {
-        tracing::warn!(
-            target: "rpc",
-            count,
-            "a connection ends: its peer did not take the next part of a response within `idle_timeout`; `count` so far"
-        );
     }
 }
 

@@ -154,12 +154,14 @@ impl Connections {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         if !self.settings.is_plain() {
-            return;
+            let metrics = self.inner.peers().metrics();
+            return metrics.unanswered("what precedes HTTP is not read of it");
         }
         if let Some(permit) = self.inner.peers().refuse() {
+            let metrics = Arc::clone(self.inner.peers().metrics());
             self.running.spawn(async move {
                 let _permit = permit;
-                refuse(io, refusal).await;
+                refuse(io, refusal, &metrics).await;
             });
         }
     }

@@ -110,7 +110,7 @@ where
         tracing::debug!(target: "rpc", ?origin, "a connection to a TLS listener does not begin with a TLS handshake");
         // The first letter of an HTTP method, or of the preface of HTTP/2.
         if first.is_ascii_uppercase() {
-            refuse(io, Refusal::NeedsTls).await;
+            refuse(io, Refusal::NeedsTls, inner.peers().metrics()).await;
         }
         return None;
     }

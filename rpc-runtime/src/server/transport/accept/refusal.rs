@@ -11,6 +11,7 @@ use super::activity::Protocol;
 use super::drive::linger;
 use super::io::sniff;
 use crate::error::{Code, Error};
+use crate::observe::ConnectionMetrics;
 use crate::protocol::connect::{RejectionFormat, write_rejection};
 use crate::protocol::context::REQUEST_ID;
 use crate::request_id::RequestId;
@@ -103,14 +104,17 @@ impl Refusal {
     }
 }
 
-/// Refuses a connection by its protocol, and closes it. One that sends nothing is closed without a
-/// word: no call is lost with it.
-pub(super) async fn refuse<I>(mut io: I, refusal: Refusal)
+/// Refuses a connection by its protocol, and closes it. One that sends nothing in time is closed
+/// without a response. Its peer does not know that nothing was done.
+pub(super) async fn refuse<I>(mut io: I, refusal: Refusal, metrics: &ConnectionMetrics)
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
-    let Ok(Ok(Some(start))) = timeout(FIRST_BYTES_TIMEOUT, sniff(&mut io)).await else {
-        return;
+    let start = match timeout(FIRST_BYTES_TIMEOUT, sniff(&mut io)).await {
+        Ok(Ok(Some(start))) => start,
+        // The peer has closed it.
+        Ok(_) => return,
+        Err(_) => return metrics.unanswered("its first bytes did not arrive in time"),
     };
     let refusing = async {
         io.write_all(&refusal.response(start.protocol)).await?;
