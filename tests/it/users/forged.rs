@@ -7,6 +7,7 @@ use rpc_runtime::Client;
 use serde_json::json;
 
 use super::*;
+use crate::call_lines::Lines;
 
 fn encoded(json: &str) -> String {
     URL_SAFE_NO_PAD.encode(json)
@@ -93,4 +94,32 @@ async fn a_signature_covers_the_user() {
     // The same head again is a replay once it was served.
     assert_eq!(raw.ask(&request).await.status, 200);
     assert_eq!(raw.ask(&request).await.error().1, "unauthenticated");
+}
+
+#[tokio::test]
+async fn a_forged_user_and_wrong_credentials_are_logged() {
+    let vault = vault().await;
+    let desk = Running::start(desk_with_users(&vault)).await;
+    let mut raw = Raw::connect(desk.address()).await;
+    let lines = Lines::start();
+    let forged = [("x-rpc-principal", "eyJzdWIiOiJyb290In0")];
+    let wrong = [("authorization", "Bearer t-foreign")];
+    for _ in 0..3 {
+        for lines in [&forged, &wrong] {
+            raw.ask(post_with("/users.v1.Desk/Who", lines, "{}")).await;
+        }
+    }
+    let counted = lines.counted.lock().unwrap().clone();
+    let texts = [
+        "ignored the `x-rpc-principal` of a caller without trust; `count` so far",
+        "credentials refused; `count` so far",
+    ];
+    for text in texts {
+        for count in [1, 2] {
+            let line = format!("{count} {text}");
+            assert!(counted.contains(&line), "{line}: {counted:?}");
+        }
+    }
+    let warned = |counted: &[String]| counted.iter().filter(|line| line.contains("t-f")).count();
+    assert_eq!((counted.len(), warned(&counted)), (4, 0), "{counted:?}");
 }

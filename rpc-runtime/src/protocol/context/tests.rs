@@ -1,3 +1,5 @@
+#[cfg(feature = "server")]
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -164,4 +166,36 @@ fn a_written_context_is_read() {
         !written.contains_key("x-rpc-attempt"),
         "the first attempt has no header"
     );
+}
+
+/// Counts events.
+#[cfg(feature = "server")]
+struct EventCounter(Arc<AtomicU32>);
+
+#[cfg(feature = "server")]
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for EventCounter {
+    fn on_event(&self, _: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+#[cfg(feature = "server")]
+fn a_missing_request_id_loses_no_event() {
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::{Layer as _, registry};
+
+    let counted = Arc::new(AtomicU32::new(0));
+    let counter = EventCounter(Arc::clone(&counted));
+    let all = EventCounter(Arc::default()).with_filter(LevelFilter::TRACE);
+    let subscriber = registry()
+        .with(all)
+        .with(counter.with_filter(LevelFilter::WARN));
+    tracing::subscriber::with_default(subscriber, || {
+        for _ in 0..3 {
+            context_of(&[], false);
+            tracing::warn!("follows");
+        }
+    });
+    assert_eq!(counted.load(Ordering::Relaxed), 3);
 }
