@@ -41,7 +41,9 @@ impl Context {
         let (Some(of_call), Some(inner)) = (call.call(), call.inner()) else {
             return self;
         };
-        if self.call().is_some_and(|own| std::ptr::eq(own, of_call)) {
+        let is_of_call = self.call().is_some_and(|own| std::ptr::eq(own, of_call));
+        // A context of `for_request` belongs to the call, and has nothing of it.
+        if is_of_call && self.server_info().is_some() == call.server_info().is_some() {
             return self;
         }
         let mut local = inner.local.clone();
