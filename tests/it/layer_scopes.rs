@@ -348,10 +348,14 @@ async fn a_refused_call_with_a_new_context_never_begins() {
             Response::from(Error::new(Code::Internal, "unreachable"))
         }
     };
-    let running = Running::start(server(ShopServer::new(Corner(None)).layer(held))).await;
+    // The deadline of the server, which has refused the call when its caller knows.
+    let mut limits = rpc_runtime::Limits::default();
+    limits.deadline_cap = std::time::Duration::from_secs(1);
+    limits.default_deadline = limits.deadline_cap;
+    let shop = server(ShopServer::new(Corner(None)).layer(held));
+    let running = Running::start(shop.limits(limits)).await;
     let client = ShopClient::connect(&running.url()).unwrap();
-    let soon = std::time::Duration::from_millis(1_000);
-    let error = client.plain().timeout(soon).await.unwrap_err();
+    let error = client.plain().await.unwrap_err();
     assert_eq!(error.code(), Code::DeadlineExceeded);
     go.add_permits(1);
     // Closed when the layer's task ends, in whatever way.
