@@ -93,3 +93,28 @@ fn tls() {
     let problem = "failed to read the certificate file /nowhere/tls.crt";
     assert!(stderr.contains(problem), "{stderr}");
 }
+
+#[test]
+fn cors() {
+    assert_eq!(
+        run(env!("CARGO_BIN_EXE_cors")),
+        "https://shop.example: access-control-allow-origin: https://shop.example\n\
+         https://evil.example: not allowed\n"
+    );
+}
+
+#[test]
+fn tower_http() {
+    assert_eq!(
+        run(env!("CARGO_BIN_EXE_tower_http")),
+        "without a token: Some(Unauthenticated)\nwith a token:    gold for Ali Baba\n"
+    );
+}
+
+#[test]
+fn axum_mount() {
+    assert_eq!(
+        run(env!("CARGO_BIN_EXE_axum_mount")),
+        "Hello Ada\nHello Grace\n"
+    );
+}

@@ -99,6 +99,10 @@ pub struct MethodDescriptor {
     pub key_is_shared: bool,
     /// Whether the method is marked `#[deprecated]`.
     pub deprecated: bool,
+    /// The path at which the method can be called by `GET` too: `#[rpc(get = "/users/{id}")]`.
+    pub http_get: Option<&'static str>,
+    /// The path at which the method can be called by `POST` too: `#[rpc(post = "/users")]`.
+    pub http_post: Option<&'static str>,
 }
 
 impl MethodDescriptor {
@@ -124,6 +128,8 @@ impl MethodDescriptor {
             detached: false,
             key_is_shared: false,
             deprecated: false,
+            http_get: None,
+            http_post: None,
         }
     }
 
@@ -196,6 +202,20 @@ impl MethodDescriptor {
     #[must_use]
     pub const fn detached(mut self) -> Self {
         self.detached = true;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn http_get(mut self, path: &'static str) -> Self {
+        self.http_get = Some(path);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn http_post(mut self, path: &'static str) -> Self {
+        self.http_post = Some(path);
         self
     }
 

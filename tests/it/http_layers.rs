@@ -102,6 +102,23 @@ fn bearer() -> AsyncRequireAuthorizationLayer<Authorize> {
     })
 }
 
+/// Returns the text of a page that a layer has compressed.
+async fn compressed_page(running: &Running) -> String {
+    // HTTP/1.0, so that the body ends with the connection.
+    let page =
+        "GET /page HTTP/1.0\r\nauthorization: Bearer sesame\r\naccept-encoding: gzip\r\n\r\n";
+    let mut raw = Raw::connect(running.address()).await;
+    raw.send(page).await.unwrap();
+    let page = raw.closed().await;
+    let end = page.windows(4).position(|window| window == b"\r\n\r\n");
+    let (head, body) = page.split_at(end.unwrap() + 4);
+    let head = String::from_utf8_lossy(head);
+    assert!(head.contains("content-encoding: gzip"), "{head}");
+    let mut text = String::new();
+    GzDecoder::new(body).read_to_string(&mut text).unwrap();
+    text
+}
+
 #[tokio::test]
 async fn layers_of_tower_http_apply_as_they_are() {
     let server = SetResponseHeaderLayer::overriding(SERVER, HeaderValue::from_static("corner"));
@@ -124,27 +141,7 @@ async fn layers_of_tower_http_apply_as_they_are() {
     );
     assert!(refused.header("x-request-id").is_some());
     let token = ("authorization", "Bearer sesame");
-    // HTTP/1.0, so that the body ends with the connection.
-    let page =
-        "GET /page HTTP/1.0\r\nauthorization: Bearer sesame\r\naccept-encoding: gzip\r\n\r\n";
-    let mut old = Raw::connect(running.address()).await;
-    old.send(page).await.unwrap();
-    let page = old.closed().await;
-    let end = page
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .unwrap()
-        + 4;
-    let head = String::from_utf8_lossy(&page[..end]);
-    assert!(
-        head.contains("200 OK") && head.contains("content-encoding: gzip"),
-        "{head}"
-    );
-    let mut text = String::new();
-    GzDecoder::new(&page[end..])
-        .read_to_string(&mut text)
-        .unwrap();
-    assert_eq!(text.len(), 5_000);
+    assert_eq!(compressed_page(&running).await.len(), 5_000);
     let echoed = raw.ask(post_with(ECHO, &[token], r#"{"text":"a"}"#)).await;
     assert_eq!(echoed.value(), (200, serde_json::json!("a")));
     assert_eq!(echoed.header("server"), Some("corner"));

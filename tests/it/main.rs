@@ -56,6 +56,8 @@ mod http2_unprocessed;
 mod http2_waits;
 /// HTTP layers: those of tower-http, and the stages around them.
 mod http_layers;
+/// Methods at HTTP paths.
+mod http_paths;
 /// Idempotency keys: a call runs once, however often it is sent.
 mod idempotency;
 /// Signed calls between services.

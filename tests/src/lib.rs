@@ -105,6 +105,8 @@ mod guides {
     mod errors {}
     #[doc = include_str!("../../docs/guide/getting-started.md")]
     mod getting_started {}
+    #[doc = include_str!("../../docs/guide/layers.md")]
+    mod layers {}
     #[doc = include_str!("../../docs/guide/logs.md")]
     mod logs {}
     #[doc = include_str!("../../docs/guide/operating.md")]

@@ -1,5 +1,4 @@
-//! A layer is a function around every call, on either side: here clients send a token that a server
-//! requires.
+//! A layer is a function around calls: here clients send a token that a server requires.
 
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 
@@ -14,7 +13,7 @@ trait Vault {
 struct Gold;
 
 impl Vault for Gold {
-    // Needs no check of the token: the layer has made it, and left the visitor in the context.
+    // The layer has checked the token, and left the visitor in the context.
     async fn open(&self) -> Result<String> {
         let context = Context::current();
         let visitor = context
@@ -27,8 +26,7 @@ impl Vault for Gold {
 /// The owner of a token.
 struct Visitor(&'static str);
 
-/// Checks the token on the server. `next` is the rest of the middleware stack; a layer that does
-/// not run it responds itself.
+/// Checks the token on the server. A layer that does not run `next`, the rest, responds itself.
 async fn require_token(mut request: Request, next: Next) -> Result<Response> {
     match request.metadata().get("x-token") {
         Some("sesame") => {}
@@ -39,8 +37,7 @@ async fn require_token(mut request: Request, next: Next) -> Result<Response> {
     Ok(next.run(request).await)
 }
 
-/// Prints each call. A layer works on both sides: it sees the method, the context and the outcome,
-/// not HTTP.
+/// Prints each call. A layer sees the method, the context and the outcome, not HTTP.
 async fn trace(request: Request, next: Next) -> Response {
     let method = request.method().short_name();
     let response = next.run(request).await;
@@ -53,8 +50,8 @@ async fn trace(request: Request, next: Next) -> Response {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // The layers of the server are outside those of a service: `trace` sees the calls that
-    // `require_token` refuses. Both leave out `Ping` and other built-in methods.
+    // The layers of the server are outside those of a service: `trace` sees what `require_token`
+    // refuses. Both leave out `Ping` and other built-in methods.
     let server = Server::new("vault")
         .listen("127.0.0.1:0")
         .layer(trace)

@@ -44,6 +44,11 @@ fn write_text(out: &mut impl Write) -> io::Result<()> {
                 method.returns
             )?;
             writeln!(out, "      POST {}", method.path)?;
+            for (verb, path) in [("GET", method.http_get), ("POST", method.http_post)] {
+                if let Some(path) = path {
+                    writeln!(out, "      {verb} {path}")?;
+                }
+            }
             if let Idempotency::Keyed { argument } = method.idempotency {
                 writeln!(out, "      repeats with one `{argument}` run once")?;
             }
@@ -92,6 +97,10 @@ struct ServiceJson {
 struct MethodJson {
     name: &'static str,
     path: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_get: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_post: Option<&'static str>,
     docs: &'static str,
     arguments: Vec<ArgumentJson>,
     returns: &'static str,
@@ -131,6 +140,8 @@ impl From<&'static MethodDescriptor> for MethodJson {
         Self {
             name: method.name,
             path: method.path,
+            http_get: method.http_get,
+            http_post: method.http_post,
             docs: method.docs,
             arguments: method.arguments.iter().map(ArgumentJson::from).collect(),
             returns: method.returns,
@@ -160,5 +171,37 @@ impl From<&'static ArgumentDescriptor> for ArgumentJson {
             optional: argument.has_default,
             secret: argument.secret,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rpc_runtime::prelude::*;
+
+    use super::*;
+
+    #[rpc_service(package = "services_test.v1")]
+    trait Users {
+        #[rpc(no_side_effects, get = "/users/{id}", post = "/users/find")]
+        async fn find(&self, id: u64) -> Result<String>;
+    }
+
+    #[test]
+    fn http_paths_are_listed() {
+        let mut text = Vec::new();
+        write_text(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let lines = "      POST /services_test.v1.Users/Find\n      GET /users/{id}\n      POST /users/find\n";
+        assert!(text.contains(lines), "{text}");
+        let mut json = Vec::new();
+        write_json(&mut json).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let services = json.as_array().unwrap();
+        let users = services
+            .iter()
+            .find(|service| service["endpoint"] == "users")
+            .unwrap();
+        assert_eq!(users["methods"][0]["http_get"], "/users/{id}");
+        assert_eq!(users["methods"][1].get("http_get"), None);
     }
 }

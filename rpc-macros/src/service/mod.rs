@@ -3,6 +3,7 @@
 mod argument_form;
 mod expand;
 mod forwarded_attrs;
+mod http_paths;
 mod model;
 mod parse;
 mod validate;

@@ -2,7 +2,8 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::{
-    Attribute, Block, Signature, Token, Type, TypeParamBound, Visibility, punctuated::Punctuated,
+    Attribute, Block, LitStr, Signature, Token, Type, TypeParamBound, Visibility,
+    punctuated::Punctuated,
 };
 
 /// A trait with `#[rpc_service]`.
@@ -79,6 +80,10 @@ pub(crate) struct Method {
     pub(crate) reply: Reply,
     pub(crate) effects: Effects,
     pub(crate) timeout: Option<Timeout>,
+    /// `get = "/users/{id}"`
+    pub(crate) get: Option<LitStr>,
+    /// `post = "/users"`
+    pub(crate) post: Option<LitStr>,
     /// `#[rpc(message)]`, here or on the trait.
     pub(crate) message: bool,
     pub(crate) detached: Option<Ident>,

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use proc_macro2::Ident;
 use syn::Type;
 
+use super::http_paths::HttpPaths;
 use super::model::{Argument, ArgumentForm, Effects, Method, Service, Timeout};
 use crate::errors::Errors;
 use crate::names;
@@ -53,6 +54,7 @@ pub(super) struct Methods {
     wire_names: HashMap<String, Ident>,
     /// The method of each generated static.
     statics: HashMap<String, Ident>,
+    http_paths: HttpPaths,
 }
 
 impl Methods {
@@ -64,6 +66,7 @@ impl Methods {
         check_arguments(method, errors);
         check_keys(method, errors);
         check_message(method, errors);
+        self.http_paths.check(method, errors);
         if let (Effects::None(_), Some(detached)) = (&method.effects, &method.detached) {
             let message = "`detached` conflicts with `no_side_effects`: remove one of them";
             errors.at(detached, message);

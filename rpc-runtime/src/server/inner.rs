@@ -179,7 +179,7 @@ impl ServerInner {
         let http_layers = cors.into_iter().chain(config.http_layers).collect();
         Ok(Arc::new(Self {
             faults: FaultInjection::new(config.allow_faults, &source, routes.services()),
-            routes: routes.build(),
+            routes: routes.build()?,
             environment: source.environment().into(),
             server_info: Arc::new(
                 ServerInfo::new(source, config.identity.clone(), config.flags)
@@ -269,6 +269,8 @@ impl ServerInner {
         };
         let builtin = self.routes.builtin_paths().filter(|_| probes.is_some());
         let probes = probes.into_iter().flatten().copied();
+        let shapes = self.routes.http_shapes();
+        plain.check_http_paths(shapes)?;
         plain.check_reachable(self.routes.paths().chain(builtin).chain(probes))
     }
 
@@ -323,6 +325,7 @@ impl ServerInner {
         self.plain.as_ref().is_some_and(|plain| {
             self.routes.get(path).is_none()
                 && self.routes.builtin(path).is_none()
+                && self.routes.http(path).is_none()
                 && (!method_name::is_path(path) || plain.has_route(head))
         })
     }

@@ -6,6 +6,7 @@ mod call;
 mod cors;
 pub mod env_option;
 mod http_layers;
+mod http_paths;
 pub mod idempotency;
 pub(crate) mod inner;
 mod limits;

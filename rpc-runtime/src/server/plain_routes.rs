@@ -110,6 +110,33 @@ impl PlainRoutes {
         }
     }
 
+    /// Checks that no route has the HTTP path of a method, whatever the names of the captures.
+    ///
+    /// # Errors
+    ///
+    /// `failed_precondition` for a route that can never be reached.
+    pub(crate) fn check_http_paths(
+        &self,
+        shapes: impl Iterator<Item = String>,
+    ) -> Result<(), Error> {
+        for shape in shapes {
+            let Ok(Poll::Ready(Some(found))) = shape.parse().map(|uri| probe(&self.routes, uri))
+            else {
+                continue;
+            };
+            let is_same = found.pattern().is_some_and(|pattern| {
+                let mut parts = pattern.split('/').zip(shape.split('/'));
+                pattern.split('/').count() == shape.split('/').count()
+                    && !pattern.contains("{*")
+                    && parts.all(|(one, other)| one == other || one.starts_with('{'))
+            });
+            if is_same {
+                return Err(hidden(found.pattern().unwrap_or_default()));
+            }
+        }
+        Ok(())
+    }
+
     /// Checks that no route is hidden by one of the server's own paths.
     ///
     /// # Errors
@@ -124,14 +151,15 @@ impl PlainRoutes {
             return Ok(());
         }
         hidden.sort_unstable();
-        Err(Error::without_location(
-            Code::FailedPrecondition,
-            format!(
-                "the plain route {} can never be reached: the path is reserved for a method or a probe of the server itself; give the route another one",
-                hidden.join(", ")
-            ),
-        ))
+        Err(self::hidden(&hidden.join(", ")))
     }
+}
+
+fn hidden(routes: &str) -> Error {
+    let text = format!(
+        "the plain route {routes} can never be reached: the path is reserved for a method or a probe of the server itself; give the route another one"
+    );
+    Error::without_location(Code::FailedPrecondition, text)
 }
 
 /// Merges routers; `None` without any.

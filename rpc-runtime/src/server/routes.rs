@@ -10,6 +10,7 @@ use super::admission::{Limiter, RateLimit, plain};
 use super::call::layers::{ResolvedLayers, ServerLayer, ServerLayers};
 use super::call::method_name;
 use super::call::service::{Route, Routes};
+use super::http_paths::{HttpPath, HttpPaths};
 use super::idempotency::{IdempotencyHandler, IdempotencyStore, key_argument};
 use super::limits::Limits;
 use super::plain_routes::PlainRoutes;
@@ -25,6 +26,8 @@ pub(crate) struct RouteTable {
     routes: HashMap<&'static str, Arc<Route>>,
     /// Built-in routes, served to trusted callers only.
     builtin: HashMap<&'static str, Arc<Route>>,
+    /// The HTTP paths of methods; `None` without any.
+    http_paths: Option<HttpPaths>,
 }
 
 impl RouteTable {
@@ -48,6 +51,20 @@ impl RouteTable {
             .filter(move |route| !has_users || route.anonymous)
             .map(|route| route.method())
             .filter(|method| key_argument(method).is_some() && !method.key_is_shared)
+    }
+
+    /// Returns the methods of an HTTP path. A path of the form of a method is never one.
+    pub(crate) fn http(&self, path: &str) -> Option<&HttpPath> {
+        let paths = self.http_paths.as_ref()?;
+        if method_name::is_path(path) {
+            return None;
+        }
+        paths.find(path)
+    }
+
+    /// Returns the HTTP paths of methods, in the form of routes of axum.
+    pub(crate) fn http_shapes(&self) -> impl Iterator<Item = String> {
+        self.http_paths.iter().flat_map(HttpPaths::shapes)
     }
 
     pub(crate) fn paths(&self) -> impl Iterator<Item = &'static str> {
@@ -117,8 +134,12 @@ impl RouteTableBuilder {
 
     /// Returns the length of the longest path.
     pub(crate) fn longest_path(&self) -> usize {
-        let lengths = self.routes.keys().map(|path| path.len());
-        lengths.max().unwrap_or_default()
+        let methods = self.routes.values().map(Route::method);
+        let paths = methods.flat_map(|method| {
+            let http = [method.http_get, method.http_post];
+            http.into_iter().flatten().chain([method.path])
+        });
+        paths.map(str::len).max().unwrap_or_default()
     }
 
     /// The descriptors of all services.
@@ -325,13 +346,23 @@ impl RouteTableBuilder {
         }
     }
 
-    pub(crate) fn build(self) -> RouteTable {
-        let (builtin, routes) = self
+    /// Builds the table.
+    ///
+    /// # Errors
+    ///
+    /// `failed_precondition` if two methods have one HTTP path.
+    pub(crate) fn build(self) -> Result<RouteTable, Error> {
+        let (builtin, routes): (HashMap<_, _>, HashMap<_, _>) = self
             .routes
             .into_iter()
             .map(|(path, route)| (path, Arc::new(route)))
             .partition(|(path, _)| self.builtin.contains(path));
-        RouteTable { routes, builtin }
+        let http_paths = HttpPaths::new(routes.values())?;
+        Ok(RouteTable {
+            routes,
+            builtin,
+            http_paths: (!http_paths.is_empty()).then_some(http_paths),
+        })
     }
 }
 

@@ -51,6 +51,7 @@ const ALLOWED_CYCLES: [(&[&str], &str); 6] = [
     (
         &[
             "server/call",
+            "server/http_paths",
             "server/idempotency",
             "server/inner",
             "server/plain_routes",

@@ -135,6 +135,14 @@ fn options(method: &Method) -> TokenStream {
         let milliseconds = proc_macro2::Literal::u64_unsuffixed(timeout.milliseconds);
         options.extend(quote_spanned!(Span::mixed_site()=> .timeout_ms(#milliseconds)));
     }
+    if let Some(path) = &method.get {
+        let path = path.value();
+        options.extend(quote_spanned!(Span::mixed_site()=> .http_get(#path)));
+    }
+    if let Some(path) = &method.post {
+        let path = path.value();
+        options.extend(quote_spanned!(Span::mixed_site()=> .http_post(#path)));
+    }
     if method.message {
         options.extend(quote_spanned!(Span::mixed_site()=> .message_style()));
     }

@@ -22,6 +22,8 @@ const METHOD: OptionSet = OptionSet {
         OptionSpec::with("timeout", r#"timeout = "2s""#, ValueKind::Str),
         OptionSpec::flag("message"),
         OptionSpec::flag("detached"),
+        OptionSpec::with("get", r#"get = "/users/{id}""#, ValueKind::Str),
+        OptionSpec::with("post", r#"post = "/users""#, ValueKind::Str),
     ],
 };
 
@@ -76,6 +78,8 @@ pub(crate) fn method(item: TraitItem, message: bool, errors: &mut Errors) -> Opt
         reply,
         effects,
         timeout,
+        get: options.str("get").cloned(),
+        post: options.str("post").cloned(),
         message: message || options.flag("message").is_some(),
         detached: options.flag("detached").cloned(),
         default_body: default,

@@ -132,6 +132,11 @@ fn percent_decode(text: &str) -> Option<Vec<u8>> {
     complete.then(|| percent_encoding::percent_decode_str(&text.replace('+', " ")).collect())
 }
 
+/// Decodes a name or value of a query. `None` if it has an invalid escape, or is not UTF-8.
+pub(crate) fn query_text(text: &str) -> Option<String> {
+    String::from_utf8(percent_decode(text)?).ok()
+}
+
 fn invalid_query(message: impl Into<std::borrow::Cow<'static, str>>) -> CallRejection {
     CallRejection::new(
         Error::without_location(Code::InvalidArgument, message),

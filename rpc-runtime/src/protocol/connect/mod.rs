@@ -25,9 +25,10 @@ mod retry_after;
 mod timeout;
 
 pub(crate) use error::{ERROR_LIMIT, error_from_json, error_json, read_error};
+pub(crate) use get::query_text;
 pub(crate) use rejection::{CallRejection, RejectionFormat};
 pub(crate) use request::{
-    OutgoingMessage, RequestHead, has_query_message, read_request, write_request,
+    OutgoingMessage, RequestHead, has_query_message, read_bound_get, read_request, write_request,
 };
 pub(crate) use response::{
     Accepts, WireResponse, is_message, read_response, write_rejection, write_response,

@@ -29,8 +29,8 @@ pub(crate) enum RejectionFormat {
     Encoding,
     /// 405 with `allow`, and the message as plain text.
     Verb {
-        /// Whether `GET` is allowed in addition to `POST`.
-        get: bool,
+        /// The verbs that are allowed, as in the header.
+        allow: &'static str,
     },
     /// 415 with `accept-post`, and the message as plain text.
     MediaType,
@@ -63,12 +63,21 @@ impl CallRejection {
     }
 
     pub(super) fn verb(verb: &Method, get: bool) -> Self {
+        Self::verb_of(verb, if get { "GET, POST" } else { "POST" })
+    }
+
+    /// Rejects a verb other than the allowed ones.
+    pub(crate) fn verb_of(verb: &Method, allow: &'static str) -> Self {
         let verb = printable(verb.as_str().as_bytes(), QUOTED);
-        let allowed = if get { "POST or GET" } else { "POST" };
+        let allowed = if allow == "GET, POST" {
+            "POST or GET"
+        } else {
+            allow
+        };
         let message = format!("this method cannot be called with {verb}; use {allowed}");
         Self::new(
             Error::without_location(Code::InvalidArgument, message),
-            RejectionFormat::Verb { get },
+            RejectionFormat::Verb { allow },
         )
     }
 

@@ -100,6 +100,19 @@ fn read_get(head: &request::Parts) -> Result<RequestHead, CallRejection> {
     })
 }
 
+/// Reads the head of a `GET` whose message is made of its path and query.
+#[cfg(feature = "server")]
+pub(crate) fn read_bound_get(
+    head: &request::Parts,
+    message: Bytes,
+) -> Result<RequestHead, CallRejection> {
+    Ok(RequestHead {
+        encoding: Encoding::Identity,
+        message: Some(message),
+        timeout: timeout::read(&head.headers)?,
+    })
+}
+
 impl Accepts {
     /// Reads what the caller accepts as a response.
     pub(crate) fn read(head: &request::Parts) -> Self {

@@ -104,10 +104,7 @@ pub(crate) fn write_rejection(error: &Error, format: RejectionFormat) -> http::R
             response.headers_mut().insert(ACCEPT_ENCODING, supported);
             response
         }
-        RejectionFormat::Verb { get } => {
-            let allowed = if get { "GET, POST" } else { "POST" };
-            plain_text(StatusCode::METHOD_NOT_ALLOWED, ALLOW, allowed)
-        }
+        RejectionFormat::Verb { allow } => plain_text(StatusCode::METHOD_NOT_ALLOWED, ALLOW, allow),
         RejectionFormat::MediaType => plain_text(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ACCEPT_POST.clone(),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::parameters::Parameter;
 use super::prepared::PreparedCall;
 use crate::context::Context;
 use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
@@ -124,6 +125,8 @@ pub(crate) struct Route {
     builtin: bool,
     /// Formats its arguments for display, without secrets.
     show: Option<&'static dyn RedactedArguments>,
+    /// The forms of its arguments in a path or a query, if it has an HTTP path.
+    parameters: Vec<Parameter>,
     /// The callers that may call it.
     pub(crate) access: Access,
     /// Whether callers without credentials may call it.
@@ -159,6 +162,7 @@ impl Route {
             handler,
             builtin: false,
             show: None,
+            parameters: Vec::new(),
             access: Access::Unrestricted,
             anonymous: false,
             rate: None,
@@ -179,6 +183,10 @@ impl Route {
     fn with_show(self, show: &'static dyn RedactedArguments) -> Self {
         let show = Some(show);
         Self { show, ..self }
+    }
+
+    pub(crate) fn parameters(&self) -> &[Parameter] {
+        &self.parameters
     }
 
     pub(crate) fn show(&self) -> Option<&'static dyn RedactedArguments> {
@@ -304,7 +312,13 @@ impl<S: Send + Sync + 'static> RouteBuilder<S> {
                 Err(error) => PreparedCall::failed(error),
             }
         };
-        let route = Route::of_service(method.descriptor(), Box::new(prepare));
+        let mut route = Route::of_service(method.descriptor(), Box::new(prepare));
+        let descriptor = method.descriptor();
+        if descriptor.http_get.is_some() || descriptor.http_post.is_some() {
+            route.parameters = Parameter::of(descriptor, &|message| {
+                method.decode_arguments(message).map(drop)
+            });
+        }
         self.routes.routes.push(route.with_show(method));
         self
     }

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use axum::body::Body as AxumBody;
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::request;
 use http_body::Body;
 use tokio::time::sleep_until;
@@ -167,36 +167,41 @@ impl LayeredRequest {
             Err(rejected) => Err(Failure::Rejected(rejected)),
         };
         self.release_place();
-        match outcome {
-            Ok(mut response) => {
-                if let Some(LayerFailure(error)) = response.extensions_mut().remove() {
+        let failure = match outcome {
+            Ok(mut response) => match response.extensions_mut().remove() {
+                Some(LayerFailure(error)) => {
                     let failure = Failure::Failed(error);
-                    let mut failed = self.fail(unobserved.start(), failure, &context);
-                    // What the layers outside of it add is kept.
-                    for (name, value) in response.headers() {
-                        if !failed.headers().contains_key(name) && name != CONTENT_LENGTH {
-                            failed.headers_mut().append(name, value.clone());
-                        }
-                    }
-                    return failed;
+                    let failed = self.fail(unobserved.start(), failure, &context);
+                    return with_headers(failed, response.headers());
                 }
-                if self.stage() != AFTER {
-                    unread.mark(&mut response);
-                    if let Some(observation) = unobserved.start() {
-                        observe_response(observation, &mut response);
-                    }
-                }
-                let memory = CallMemory::new(&self.memory, self.caller.is_trusted()).to_owned();
-                response.map(|body| ResponseBody::plain(body, context, memory, None))
-            }
-            Err(failure) => {
-                let mut response = self.fail(unobserved.start(), failure, &context);
-                if self.stage() == BEFORE {
-                    unread.mark(&mut response);
-                }
-                response
+                None => return self.finish(unobserved, response, unread, context),
+            },
+            Err(failure) => failure,
+        };
+        let mut response = self.fail(unobserved.start(), failure, &context);
+        if self.stage() == BEFORE {
+            unread.mark(&mut response);
+        }
+        response
+    }
+
+    /// Reports a response of the layers to the observers, unless the rest of the server has made
+    /// it.
+    fn finish(
+        &self,
+        mut unobserved: Unobserved<'_>,
+        mut response: http::Response<AxumBody>,
+        unread: UnreadBody,
+        context: Context,
+    ) -> HttpResponse {
+        if self.stage() != AFTER {
+            unread.mark(&mut response);
+            if let Some(observation) = unobserved.start() {
+                observe_response(observation, &mut response);
             }
         }
+        let memory = CallMemory::new(&self.memory, self.caller.is_trusted()).to_owned();
+        response.map(|body| ResponseBody::plain(body, context, memory, None))
     }
 
     /// Returns the caller of the request that the layers hand on. Only a plain HTTP route serves
@@ -317,4 +322,14 @@ impl LayeredRequest {
         let format = RejectionFormat::Error;
         error_response(&self.inner, &self.caller, error, format, context)
     }
+}
+
+/// Adds the headers of the layers outside of the one that failed.
+fn with_headers(mut response: HttpResponse, headers: &HeaderMap) -> HttpResponse {
+    for (name, value) in headers {
+        if !response.headers().contains_key(name) && name != CONTENT_LENGTH {
+            response.headers_mut().append(name, value.clone());
+        }
+    }
+    response
 }

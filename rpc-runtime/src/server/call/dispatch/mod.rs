@@ -31,6 +31,7 @@ use crate::protocol::connect::{CallRejection, RejectionFormat};
 use crate::protocol::context::{self, IncomingContext};
 use crate::server::call::body::ResponseBody;
 use crate::server::call::lingering_body::{LingeringBody, UnreadBody};
+use crate::server::call::parameters::BoundRequest;
 use crate::server::call::service::Route;
 use crate::server::call::trust::{Caller, Peer, PeerOrigin, Trust};
 use crate::server::http_layers::{HttpFuture, HttpService};
@@ -122,8 +123,8 @@ where
             // Boxed, so that it does not enlarge the future of every call.
             Box::pin(run).await
         }
-        Ok(Resolved::Method(route)) => {
-            let call = PendingCall::new(inner, caller, Some(route.method()), &head);
+        Ok(Resolved::Method(route, bound)) => {
+            let call = PendingCall::new(inner, caller, Some(route.method()), &head).bound(bound);
             call.run(route, incoming, memory, Pin::new(&mut body)).await
         }
         Ok(Resolved::Plain(routes)) => {
@@ -223,6 +224,7 @@ pub(crate) fn router(inner: Arc<ServerInner>, trust: Trust) -> axum::Router {
     let peer = Peer::new(trust, PeerOrigin::Mounted);
     let memory = inner.memory().unknown_peers();
     let paths: Vec<_> = inner.routes().paths().collect();
+    let shapes: Vec<_> = inner.routes().http_shapes().collect();
     let has_fallback = inner.plain_routes().is_some();
     let handler = any(move |request: axum::extract::Request| {
         let (inner, peer, memory) = (inner.clone(), peer.clone(), memory.clone());
@@ -236,6 +238,9 @@ pub(crate) fn router(inner: Arc<ServerInner>, trust: Trust) -> axum::Router {
     for path in paths {
         router = router.route(path, handler.clone());
     }
+    for path in shapes {
+        router = router.route(&path, handler.clone());
+    }
     if has_fallback {
         router = router.fallback(handler);
     }
@@ -245,7 +250,8 @@ pub(crate) fn router(inner: Arc<ServerInner>, trust: Trust) -> axum::Router {
 /// The handler of a request.
 enum Resolved<'c> {
     Layered(&'c HttpService),
-    Method(&'c Arc<Route>),
+    /// A method, with its captures at an HTTP path.
+    Method(&'c Arc<Route>, Option<BoundRequest>),
     Plain(&'c PlainRoutes),
     HealthCheck(HealthCheck),
 }
@@ -271,17 +277,25 @@ fn resolve<'c>(
         return Ok(Resolved::HealthCheck(check));
     }
     let caller = identified?;
-    if peer
-        .exposure()
-        .is_some_and(|exposure| !is_plain && !exposure.has_method(path))
+    let http = inner.routes().http(path);
+    if let Some(exposure) = peer.exposure()
+        && !is_plain
     {
-        return Err(CallRejection::path(path));
+        let is_shown = match http {
+            Some(http) => http
+                .methods(&head.method)
+                .any(|path| exposure.has_method(path)),
+            None => exposure.has_method(path),
+        };
+        if !is_shown {
+            return Err(CallRejection::path(path));
+        }
     }
     if let Some(layers) = layers {
         return Ok(Resolved::Layered(layers));
     }
     if let Some(route) = inner.routes().get(path) {
-        return Ok(Resolved::Method(route));
+        return Ok(Resolved::Method(route, None));
     }
     // A mounted router has no built-in routes: an application may merge several routers, and axum
     // allows each path once.
@@ -289,7 +303,16 @@ fn resolve<'c>(
         && !peer.is_mounted()
         && let Some(route) = inner.routes().builtin(path)
     {
-        return Ok(Resolved::Method(route));
+        return Ok(Resolved::Method(route, None));
+    }
+    if let Some(http) = http {
+        let refused = || CallRejection::verb_of(&head.method, http.allowed());
+        let route = http.of(&head.method).ok_or_else(refused)?;
+        let bound = BoundRequest {
+            method: route.method(),
+            captures: http.captures(path),
+        };
+        return Ok(Resolved::Method(route, Some(bound)));
     }
     match inner.plain_routes() {
         Some(routes) if is_plain => Ok(Resolved::Plain(routes)),

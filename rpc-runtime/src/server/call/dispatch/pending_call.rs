@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_ENCODING, EXPECT, HeaderValue};
-use http::{Version, request};
+use http::{Method as Verb, Version, request};
 use http_body::Body;
 
 use super::HttpResponse;
@@ -23,10 +23,11 @@ use crate::observe::Rejection;
 use crate::protocol::connect::{self, Accepts, CallRejection, RequestHead, WireResponse};
 use crate::protocol::context::IncomingContext;
 use crate::server::call::body::{self, Aborted, BodyWait, ReadBodyError, ResponseBody};
+use crate::server::call::parameters::{BoundRequest, Parameter};
 use crate::server::call::service::Route;
 use crate::server::call::trust::Caller;
 use crate::server::inner::ServerInner;
-use crate::server::memory::{CallMemory, PeerMemory};
+use crate::server::memory::{CallMemory, PeerMemory, Reservation};
 
 /// Maximum number of bytes that are read of a body before its rejection is sent over HTTP/1.
 const DISCARD_BYTES: usize = 1 << 20;
@@ -40,6 +41,8 @@ pub(super) struct PendingCall<'a> {
     caller: Caller,
     method: Option<&'static MethodDescriptor>,
     head: &'a request::Parts,
+    /// Set for a request at an HTTP path of the method.
+    bound: Option<BoundRequest>,
 }
 
 impl<'a> PendingCall<'a> {
@@ -54,7 +57,13 @@ impl<'a> PendingCall<'a> {
             caller,
             method,
             head,
+            bound: None,
         }
+    }
+
+    /// Takes the arguments of a request at an HTTP path from the path and the query too.
+    pub(super) fn bound(self, bound: Option<BoundRequest>) -> Self {
+        Self { bound, ..self }
     }
 
     /// Reads the message and runs the call.
@@ -70,19 +79,22 @@ impl<'a> PendingCall<'a> {
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let memory = CallMemory::new(memory, self.caller.is_trusted());
-        let head = connect::read_request(self.head, route.method());
+        let (head, has_query_message) = self.read_head(route);
         let timeout = head.as_ref().ok().and_then(|head| head.timeout);
         let context = self.context(route.method(), incoming.builder, timeout);
-        let empty =
-            if !body.is_end_stream() && connect::has_query_message(self.head, route.method()) {
-                // Boxed, because it is rare.
-                Box::pin(self.expect_empty(&context, memory, &mut body)).await
-            } else {
-                Ok(())
-            };
+        let empty = if !body.is_end_stream() && has_query_message {
+            // Boxed, because it is rare.
+            Box::pin(self.expect_empty(&context, memory, &mut body)).await
+        } else {
+            Ok(())
+        };
         let message = match (empty, head, incoming.rejection) {
             (Err(error), ..) => Err(error),
-            (Ok(()), Ok(head), None) => self.message(head, &context, memory, &mut body).await,
+            (Ok(()), Ok(head), None) => {
+                let parameters = route.parameters();
+                self.message(head, parameters, &context, memory, &mut body)
+                    .await
+            }
             (Ok(()), Ok(_), Some(rejection)) => Err(BodyError::Rejected(rejection.into())),
             (Ok(()), Err(refusal), _) => Err(BodyError::Rejected(refusal)),
         };
@@ -106,6 +118,20 @@ impl<'a> PendingCall<'a> {
         };
         // Boxed, so that it does not enlarge the future of every call.
         Box::pin(self.refuse_for(rejection, &context, refusal, rest)).await
+    }
+
+    /// Reads the head, and returns whether the body must be empty.
+    fn read_head(&self, route: &Route) -> (Result<RequestHead, CallRejection>, bool) {
+        match &self.bound {
+            None => (
+                connect::read_request(self.head, route.method()),
+                connect::has_query_message(self.head, route.method()),
+            ),
+            Some(bound) => (
+                bound.read(self.head, route.parameters()),
+                BoundRequest::has_query_message(self.head),
+            ),
+        }
     }
 
     /// Returns the context of the call, with its deadline.
@@ -169,6 +195,7 @@ impl<'a> PendingCall<'a> {
     async fn message<B>(
         &self,
         head: RequestHead,
+        parameters: &[Parameter],
         context: &Context,
         memory: CallMemory<'_>,
         body: &mut Pin<&mut B>,
@@ -206,7 +233,28 @@ impl<'a> PendingCall<'a> {
         let may_take = |bytes| memory.grow_to(received.saturating_add(bytes));
         let message =
             compression::decompress(compressed, head.encoding, limits.message_bytes, may_take);
-        let message = message.map_err(|problem| match problem {
+        let message = message.map_err(|problem| self.undecoded(problem, &memory, context))?;
+        if head.encoding != Encoding::Identity {
+            // The compressed message is gone.
+            memory.shrink_to(memory.bytes() - received);
+        }
+        let message = match &self.bound {
+            Some(bound) if self.head.method == Verb::POST => bound.merge(parameters, message)?,
+            _ => message,
+        };
+        if self.bound.is_some() && !memory.grow_to(memory.bytes().max(message.len())) {
+            return Err(self.unread(ReadBodyError::NoMemory(memory.refusal()), context));
+        }
+        Ok(memory.attach(message))
+    }
+
+    fn undecoded(
+        &self,
+        problem: DecompressError,
+        memory: &Reservation<'_>,
+        context: &Context,
+    ) -> BodyError {
+        match problem {
             DecompressError::TooLarge => self.unread(ReadBodyError::TooLarge, context),
             DecompressError::NoMemory => {
                 self.unread(ReadBodyError::NoMemory(memory.refusal()), context)
@@ -215,12 +263,7 @@ impl<'a> PendingCall<'a> {
                 "the request specifies gzip, but its message is not valid gzip: {error}"
             ))
             .into(),
-        })?;
-        if head.encoding != Encoding::Identity {
-            // The compressed message is gone.
-            memory.shrink_to(memory.bytes() - received);
         }
-        Ok(memory.attach(message))
     }
 
     fn unread(&self, failure: ReadBodyError, context: &Context) -> BodyError {
