@@ -48,6 +48,11 @@ const _: () = {
     __rpc::register! {
         __SERVICE
     }
+    impl<__T: UserStore> UserStore for __rpc::Arc<__T> {
+        fn exists(&self, name: &str) -> impl __rpc::Future<Output = Result<bool>> {
+            <__T as UserStore>::exists(self, name)
+        }
+    }
     impl UserStoreClient {
         /**Creates a client of the service at a URL such as `http://127.0.0.1:9002`.
 
@@ -82,10 +87,7 @@ If the URL is not valid.*/
     }
     impl UserStore for UserStoreClient {
         #[track_caller]
-        fn exists(
-            &self,
-            name: &str,
-        ) -> impl ::core::future::Future<Output = Result<bool>> {
+        fn exists(&self, name: &str) -> impl __rpc::Future<Output = Result<bool>> {
             __rpc::outcome(Self::exists(self, name))
         }
     }
@@ -103,15 +105,12 @@ If two linked services have the same full name.*/
             __rpc::into_router(self)
         }
     }
-    impl<T> __rpc::Clone for UserStoreServer<T> {
-        fn clone(&self) -> Self {
-            Self(__rpc::Arc::clone(&self.0))
-        }
+    impl UserStoreServer<()> {
+        ///The full name of the method: `rpc_macros.UserStore/Exists`.
+        const EXISTS: &'static str = "rpc_macros.UserStore/Exists";
     }
-    impl<T> __rpc::fmt::Debug for UserStoreServer<T> {
-        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            __f.write_str("UserStoreServer")
-        }
+    __rpc::server! {
+        UserStoreServer
     }
     impl<T: UserStore> __rpc::Service for UserStoreServer<T> {
         fn descriptor(&self) -> &'static __rpc::ServiceDescriptor {

@@ -84,6 +84,31 @@ const _: () = {
     __rpc::register! {
         __SERVICE
     }
+    impl<__T: Shapes> Shapes for __rpc::Arc<__T> {
+        fn every(
+            &self,
+            owned: Vec<u8>,
+            text: &str,
+            slice: &[Item],
+            lent: &Item,
+            maybe_owned: Option<String>,
+            maybe_text: Option<&str>,
+            maybe_slice: Option<&[u8]>,
+            maybe_lent: Option<&Item>,
+        ) -> impl __rpc::Future<Output = Result<()>> {
+            <__T as Shapes>::every(
+                self,
+                owned,
+                text,
+                slice,
+                lent,
+                maybe_owned,
+                maybe_text,
+                maybe_slice,
+                maybe_lent,
+            )
+        }
+    }
     impl ShapesClient {
         /**Creates a client of the service at a URL such as `http://127.0.0.1:9002`.
 
@@ -148,7 +173,7 @@ If the URL is not valid.*/
             maybe_text: Option<&str>,
             maybe_slice: Option<&[u8]>,
             maybe_lent: Option<&Item>,
-        ) -> impl ::core::future::Future<Output = Result<()>> {
+        ) -> impl __rpc::Future<Output = Result<()>> {
             __rpc::outcome(
                 Self::every(
                     self,
@@ -178,15 +203,12 @@ If two linked services have the same full name.*/
             __rpc::into_router(self)
         }
     }
-    impl<T> __rpc::Clone for ShapesServer<T> {
-        fn clone(&self) -> Self {
-            Self(__rpc::Arc::clone(&self.0))
-        }
+    impl ShapesServer<()> {
+        ///The full name of the method: `shop.v1.Shapes/Every`.
+        pub const EVERY: &'static str = "shop.v1.Shapes/Every";
     }
-    impl<T> __rpc::fmt::Debug for ShapesServer<T> {
-        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            __f.write_str("ShapesServer")
-        }
+    __rpc::server! {
+        ShapesServer
     }
     impl<T: Shapes> __rpc::Service for ShapesServer<T> {
         fn descriptor(&self) -> &'static __rpc::ServiceDescriptor {

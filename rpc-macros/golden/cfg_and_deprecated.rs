@@ -85,6 +85,16 @@ const _: () = {
     __rpc::register! {
         __SERVICE
     }
+    impl<__T: Batches> Batches for __rpc::Arc<__T> {
+        #[cfg(unix)]
+        fn send(&self, records: &[Record]) -> impl __rpc::Future<Output = Result<()>> {
+            <__T as Batches>::send(self, records)
+        }
+        #[cfg_attr(feature = "old", cfg(windows))]
+        fn flush(&self) -> impl __rpc::Future<Output = Result<()>> {
+            <__T as Batches>::flush(self)
+        }
+    }
     impl BatchesClient {
         /**Creates a client of the service at a URL such as `http://127.0.0.1:9002`.
 
@@ -133,15 +143,12 @@ If the URL is not valid.*/
     impl Batches for BatchesClient {
         #[cfg(unix)]
         #[track_caller]
-        fn send(
-            &self,
-            records: &[Record],
-        ) -> impl ::core::future::Future<Output = Result<()>> {
+        fn send(&self, records: &[Record]) -> impl __rpc::Future<Output = Result<()>> {
             __rpc::outcome(Self::send(self, records))
         }
         #[cfg_attr(feature = "old", cfg(windows))]
         #[track_caller]
-        fn flush(&self) -> impl ::core::future::Future<Output = Result<()>> {
+        fn flush(&self) -> impl __rpc::Future<Output = Result<()>> {
             __rpc::outcome(Self::flush(self))
         }
     }
@@ -159,15 +166,16 @@ If two linked services have the same full name.*/
             __rpc::into_router(self)
         }
     }
-    impl<T> __rpc::Clone for BatchesServer<T> {
-        fn clone(&self) -> Self {
-            Self(__rpc::Arc::clone(&self.0))
-        }
+    impl BatchesServer<()> {
+        ///The full name of the method: `shop.v1.Batches/Send`.
+        #[cfg(unix)]
+        pub const SEND: &'static str = "shop.v1.Batches/Send";
+        ///The full name of the method: `shop.v1.Batches/Flush`.
+        #[cfg_attr(feature = "old", cfg(windows))]
+        pub const FLUSH: &'static str = "shop.v1.Batches/Flush";
     }
-    impl<T> __rpc::fmt::Debug for BatchesServer<T> {
-        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            __f.write_str("BatchesServer")
-        }
+    __rpc::server! {
+        BatchesServer
     }
     impl<T: Batches> __rpc::Service for BatchesServer<T> {
         fn descriptor(&self) -> &'static __rpc::ServiceDescriptor {

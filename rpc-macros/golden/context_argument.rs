@@ -69,6 +69,21 @@ const _: () = {
     __rpc::register! {
         __SERVICE
     }
+    impl<__T: Audit> Audit for __rpc::Arc<__T> {
+        fn record(
+            &self,
+            ctx: &Context,
+            context: &str,
+        ) -> impl __rpc::Future<Output = Result<()>> {
+            <__T as Audit>::record(self, ctx, context)
+        }
+        fn flush(
+            &self,
+            context: &rpc_runtime::Context,
+        ) -> impl __rpc::Future<Output = Result<()>> {
+            <__T as Audit>::flush(self, context)
+        }
+    }
     impl AuditClient {
         /**Creates a client of the service at a URL such as `http://127.0.0.1:9002`.
 
@@ -117,14 +132,14 @@ If the URL is not valid.*/
             &self,
             ctx: &Context,
             context: &str,
-        ) -> impl ::core::future::Future<Output = Result<()>> {
+        ) -> impl __rpc::Future<Output = Result<()>> {
             __rpc::outcome(__rpc::Context::enter(ctx, || Self::record(self, context)))
         }
         #[track_caller]
         fn flush(
             &self,
             context: &rpc_runtime::Context,
-        ) -> impl ::core::future::Future<Output = Result<()>> {
+        ) -> impl __rpc::Future<Output = Result<()>> {
             __rpc::outcome(__rpc::Context::enter(context, || Self::flush(self)))
         }
     }
@@ -142,15 +157,14 @@ If two linked services have the same full name.*/
             __rpc::into_router(self)
         }
     }
-    impl<T> __rpc::Clone for AuditServer<T> {
-        fn clone(&self) -> Self {
-            Self(__rpc::Arc::clone(&self.0))
-        }
+    impl AuditServer<()> {
+        ///The full name of the method: `shop.v1.Audit/Record`.
+        pub const RECORD: &'static str = "shop.v1.Audit/Record";
+        ///The full name of the method: `shop.v1.Audit/Flush`.
+        pub const FLUSH: &'static str = "shop.v1.Audit/Flush";
     }
-    impl<T> __rpc::fmt::Debug for AuditServer<T> {
-        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            __f.write_str("AuditServer")
-        }
+    __rpc::server! {
+        AuditServer
     }
     impl<T: Audit> __rpc::Service for AuditServer<T> {
         fn descriptor(&self) -> &'static __rpc::ServiceDescriptor {

@@ -41,6 +41,11 @@ const _: () = {
     __rpc::register! {
         __SERVICE
     }
+    impl<__T: Till> Till for __rpc::Arc<__T> {
+        fn pay(&self, cents: u64) -> impl __rpc::Future<Output = Result<(), TillError>> {
+            <__T as Till>::pay(self, cents)
+        }
+    }
     impl TillClient {
         /**Creates a client of the service at a URL such as `http://127.0.0.1:9002`.
 
@@ -69,10 +74,7 @@ If the URL is not valid.*/
     }
     impl Till for TillClient {
         #[track_caller]
-        fn pay(
-            &self,
-            cents: u64,
-        ) -> impl ::core::future::Future<Output = Result<(), TillError>> {
+        fn pay(&self, cents: u64) -> impl __rpc::Future<Output = Result<(), TillError>> {
             __rpc::outcome(Self::pay(self, cents))
         }
     }
@@ -90,15 +92,12 @@ If two linked services have the same full name.*/
             __rpc::into_router(self)
         }
     }
-    impl<T> __rpc::Clone for TillServer<T> {
-        fn clone(&self) -> Self {
-            Self(__rpc::Arc::clone(&self.0))
-        }
+    impl TillServer<()> {
+        ///The full name of the method: `shop.v1.Till/Pay`.
+        pub const PAY: &'static str = "shop.v1.Till/Pay";
     }
-    impl<T> __rpc::fmt::Debug for TillServer<T> {
-        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            __f.write_str("TillServer")
-        }
+    __rpc::server! {
+        TillServer
     }
     impl<T: Till> __rpc::Service for TillServer<T> {
         fn descriptor(&self) -> &'static __rpc::ServiceDescriptor {

@@ -72,6 +72,14 @@ const _: () = {
     __rpc::register! {
         __SERVICE
     }
+    impl<__T: Counter> Counter for __rpc::Arc<__T> {
+        fn add(&self, by: u64) -> impl __rpc::Future<Output = Result<u64>> {
+            <__T as Counter>::add(self, by)
+        }
+        fn increment(&self) -> impl __rpc::Future<Output = Result<u64>> {
+            <__T as Counter>::increment(self)
+        }
+    }
     impl CounterClient {
         /**Creates a client of the service at a URL such as `http://127.0.0.1:9002`.
 
@@ -116,11 +124,11 @@ If the URL is not valid.*/
     }
     impl Counter for CounterClient {
         #[track_caller]
-        fn add(&self, by: u64) -> impl ::core::future::Future<Output = Result<u64>> {
+        fn add(&self, by: u64) -> impl __rpc::Future<Output = Result<u64>> {
             __rpc::outcome(Self::add(self, by))
         }
         #[track_caller]
-        fn increment(&self) -> impl ::core::future::Future<Output = Result<u64>> {
+        fn increment(&self) -> impl __rpc::Future<Output = Result<u64>> {
             __rpc::outcome(Self::increment(self))
         }
     }
@@ -138,15 +146,14 @@ If two linked services have the same full name.*/
             __rpc::into_router(self)
         }
     }
-    impl<T> __rpc::Clone for CounterServer<T> {
-        fn clone(&self) -> Self {
-            Self(__rpc::Arc::clone(&self.0))
-        }
+    impl CounterServer<()> {
+        ///The full name of the method: `shop.v1.Counter/Add`.
+        pub const ADD: &'static str = "shop.v1.Counter/Add";
+        ///The full name of the method: `shop.v1.Counter/Increment`.
+        pub const INCREMENT: &'static str = "shop.v1.Counter/Increment";
     }
-    impl<T> __rpc::fmt::Debug for CounterServer<T> {
-        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            __f.write_str("CounterServer")
-        }
+    __rpc::server! {
+        CounterServer
     }
     impl<T: Counter> __rpc::Service for CounterServer<T> {
         fn descriptor(&self) -> &'static __rpc::ServiceDescriptor {

@@ -88,6 +88,22 @@ const _: () = {
     __rpc::register! {
         __SERVICE
     }
+    impl<__T: Till> Till for __rpc::Arc<__T> {
+        fn charge(
+            &self,
+            key: &str,
+            cents: u64,
+        ) -> impl __rpc::Future<Output = Result<u64>> {
+            <__T as Till>::charge(self, key, cents)
+        }
+        fn refund(
+            &self,
+            cents: u64,
+            r#ref: String,
+        ) -> impl __rpc::Future<Output = Result<()>> {
+            <__T as Till>::refund(self, cents, r#ref)
+        }
+    }
     impl TillClient {
         /**Creates a client of the service at a URL such as `http://127.0.0.1:9002`.
 
@@ -139,7 +155,7 @@ If the URL is not valid.*/
             &self,
             key: &str,
             cents: u64,
-        ) -> impl ::core::future::Future<Output = Result<u64>> {
+        ) -> impl __rpc::Future<Output = Result<u64>> {
             __rpc::outcome(Self::charge(self, key, cents))
         }
         #[track_caller]
@@ -147,7 +163,7 @@ If the URL is not valid.*/
             &self,
             cents: u64,
             r#ref: String,
-        ) -> impl ::core::future::Future<Output = Result<()>> {
+        ) -> impl __rpc::Future<Output = Result<()>> {
             __rpc::outcome(Self::refund(self, cents, r#ref))
         }
     }
@@ -165,15 +181,14 @@ If two linked services have the same full name.*/
             __rpc::into_router(self)
         }
     }
-    impl<T> __rpc::Clone for TillServer<T> {
-        fn clone(&self) -> Self {
-            Self(__rpc::Arc::clone(&self.0))
-        }
+    impl TillServer<()> {
+        ///The full name of the method: `shop.v1.Till/Charge`.
+        pub const CHARGE: &'static str = "shop.v1.Till/Charge";
+        ///The full name of the method: `shop.v1.Till/Refund`.
+        pub const REFUND: &'static str = "shop.v1.Till/Refund";
     }
-    impl<T> __rpc::fmt::Debug for TillServer<T> {
-        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            __f.write_str("TillServer")
-        }
+    __rpc::server! {
+        TillServer
     }
     impl<T: Till> __rpc::Service for TillServer<T> {
         fn descriptor(&self) -> &'static __rpc::ServiceDescriptor {

@@ -83,6 +83,22 @@ const _: () = {
     __rpc::register! {
         __SERVICE
     }
+    impl<__T: LogSink> LogSink for __rpc::Arc<__T> {
+        fn recv_log(
+            &self,
+            message: &str,
+            level: Level,
+        ) -> impl __rpc::Future<Output = Result<bool>> {
+            <__T as LogSink>::recv_log(self, message, level)
+        }
+        fn recv_logs(
+            &self,
+            ctx: &Context,
+            records: &[Record],
+        ) -> impl __rpc::Future<Output = Result<u32, SinkError>> {
+            <__T as LogSink>::recv_logs(self, ctx, records)
+        }
+    }
     impl LogSinkClient {
         /**Creates a client of the service at a URL such as `http://127.0.0.1:9002`.
 
@@ -127,7 +143,7 @@ If the URL is not valid.*/
             &self,
             message: &str,
             level: Level,
-        ) -> impl ::core::future::Future<Output = Result<bool>> {
+        ) -> impl __rpc::Future<Output = Result<bool>> {
             __rpc::outcome(Self::recv_log(self, message, level))
         }
         #[track_caller]
@@ -135,7 +151,7 @@ If the URL is not valid.*/
             &self,
             ctx: &Context,
             records: &[Record],
-        ) -> impl ::core::future::Future<Output = Result<u32, SinkError>> {
+        ) -> impl __rpc::Future<Output = Result<u32, SinkError>> {
             __rpc::outcome(__rpc::Context::enter(ctx, || Self::recv_logs(self, records)))
         }
     }
@@ -153,15 +169,14 @@ If two linked services have the same full name.*/
             __rpc::into_router(self)
         }
     }
-    impl<T> __rpc::Clone for LogSinkServer<T> {
-        fn clone(&self) -> Self {
-            Self(__rpc::Arc::clone(&self.0))
-        }
+    impl LogSinkServer<()> {
+        ///The full name of the method: `fibpro.v1.LogSink/RecvLog`.
+        pub const RECV_LOG: &'static str = "fibpro.v1.LogSink/RecvLog";
+        ///The full name of the method: `fibpro.v1.LogSink/RecvLogs`.
+        pub const RECV_LOGS: &'static str = "fibpro.v1.LogSink/RecvLogs";
     }
-    impl<T> __rpc::fmt::Debug for LogSinkServer<T> {
-        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            __f.write_str("LogSinkServer")
-        }
+    __rpc::server! {
+        LogSinkServer
     }
     impl<T: LogSink> __rpc::Service for LogSinkServer<T> {
         fn descriptor(&self) -> &'static __rpc::ServiceDescriptor {

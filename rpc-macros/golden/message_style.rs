@@ -67,6 +67,21 @@ const _: () = {
     __rpc::register! {
         __SERVICE
     }
+    impl<__T: Store> Store for __rpc::Arc<__T> {
+        fn get(
+            &self,
+            request: &GetRequest,
+        ) -> impl __rpc::Future<Output = Result<Item, StoreError>> {
+            <__T as Store>::get(self, request)
+        }
+        fn put(
+            &self,
+            ctx: &Context,
+            request: Item,
+        ) -> impl __rpc::Future<Output = Result<()>> {
+            <__T as Store>::put(self, ctx, request)
+        }
+    }
     impl StoreClient {
         /**Creates a client of the service at a URL such as `http://127.0.0.1:9002`.
 
@@ -109,7 +124,7 @@ If the URL is not valid.*/
         fn get(
             &self,
             request: &GetRequest,
-        ) -> impl ::core::future::Future<Output = Result<Item, StoreError>> {
+        ) -> impl __rpc::Future<Output = Result<Item, StoreError>> {
             __rpc::outcome(Self::get(self, request))
         }
         #[track_caller]
@@ -117,7 +132,7 @@ If the URL is not valid.*/
             &self,
             ctx: &Context,
             request: Item,
-        ) -> impl ::core::future::Future<Output = Result<()>> {
+        ) -> impl __rpc::Future<Output = Result<()>> {
             __rpc::outcome(__rpc::Context::enter(ctx, || Self::put(self, request)))
         }
     }
@@ -135,15 +150,14 @@ If two linked services have the same full name.*/
             __rpc::into_router(self)
         }
     }
-    impl<T> __rpc::Clone for StoreServer<T> {
-        fn clone(&self) -> Self {
-            Self(__rpc::Arc::clone(&self.0))
-        }
+    impl StoreServer<()> {
+        ///The full name of the method: `shop.v1.Store/Get`.
+        pub const GET: &'static str = "shop.v1.Store/Get";
+        ///The full name of the method: `shop.v1.Store/PutItem`.
+        pub const PUT: &'static str = "shop.v1.Store/PutItem";
     }
-    impl<T> __rpc::fmt::Debug for StoreServer<T> {
-        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            __f.write_str("StoreServer")
-        }
+    __rpc::server! {
+        StoreServer
     }
     impl<T: Store> __rpc::Service for StoreServer<T> {
         fn descriptor(&self) -> &'static __rpc::ServiceDescriptor {

@@ -45,6 +45,14 @@ const _: () = {
     __rpc::register! {
         __SERVICE
     }
+    impl<__T: Contract> Contract for __rpc::Arc<__T> {
+        fn ping(
+            &self,
+            payload: Vec<u8>,
+        ) -> impl __rpc::Future<Output = Result<Vec<u8>>> {
+            <__T as Contract>::ping(self, payload)
+        }
+    }
     impl ContractClient {
         /**Creates a client of the service at a URL such as `http://127.0.0.1:9002`.
 
@@ -77,7 +85,7 @@ If the URL is not valid.*/
         fn ping(
             &self,
             payload: Vec<u8>,
-        ) -> impl ::core::future::Future<Output = Result<Vec<u8>>> {
+        ) -> impl __rpc::Future<Output = Result<Vec<u8>>> {
             __rpc::outcome(Self::ping(self, payload))
         }
     }
@@ -95,15 +103,12 @@ If two linked services have the same full name.*/
             __rpc::into_router(self)
         }
     }
-    impl<T> __rpc::Clone for ContractServer<T> {
-        fn clone(&self) -> Self {
-            Self(__rpc::Arc::clone(&self.0))
-        }
+    impl ContractServer<()> {
+        ///The full name of the method: `shop.v1.Foreign/Ping`.
+        pub const PING: &'static str = "shop.v1.Foreign/Ping";
     }
-    impl<T> __rpc::fmt::Debug for ContractServer<T> {
-        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            __f.write_str("ContractServer")
-        }
+    __rpc::server! {
+        ContractServer
     }
     impl<T: Contract> __rpc::Service for ContractServer<T> {
         fn descriptor(&self) -> &'static __rpc::ServiceDescriptor {

@@ -63,6 +63,17 @@ const _: () = {
     __rpc::register! {
         __SERVICE
     }
+    impl<__T: r#Kinds> r#Kinds for __rpc::Arc<__T> {
+        fn r#type(
+            &self,
+            r#match: &str,
+            service: u8,
+            request: u8,
+            client: u8,
+        ) -> impl __rpc::Future<Output = Result<()>> {
+            <__T as r#Kinds>::r#type(self, r#match, service, request, client)
+        }
+    }
     impl KindsClient {
         /**Creates a client of the service at a URL such as `http://127.0.0.1:9002`.
 
@@ -106,7 +117,7 @@ If the URL is not valid.*/
             service: u8,
             request: u8,
             client: u8,
-        ) -> impl ::core::future::Future<Output = Result<()>> {
+        ) -> impl __rpc::Future<Output = Result<()>> {
             __rpc::outcome(Self::r#type(self, r#match, service, request, client))
         }
     }
@@ -124,15 +135,12 @@ If two linked services have the same full name.*/
             __rpc::into_router(self)
         }
     }
-    impl<T> __rpc::Clone for KindsServer<T> {
-        fn clone(&self) -> Self {
-            Self(__rpc::Arc::clone(&self.0))
-        }
+    impl KindsServer<()> {
+        ///The full name of the method: `shop.v1.Kinds/Type`.
+        pub(crate) const TYPE: &'static str = "shop.v1.Kinds/Type";
     }
-    impl<T> __rpc::fmt::Debug for KindsServer<T> {
-        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            __f.write_str("KindsServer")
-        }
+    __rpc::server! {
+        KindsServer
     }
     impl<T: r#Kinds> __rpc::Service for KindsServer<T> {
         fn descriptor(&self) -> &'static __rpc::ServiceDescriptor {

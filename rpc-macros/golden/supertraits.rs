@@ -134,15 +134,14 @@ If two linked services have the same full name.*/
             __rpc::into_router(self)
         }
     }
-    impl<T> __rpc::Clone for DescribedServer<T> {
-        fn clone(&self) -> Self {
-            Self(__rpc::Arc::clone(&self.0))
-        }
+    impl DescribedServer<()> {
+        ///The full name of the method: `shop.v1.Described/Describe`.
+        pub const DESCRIBE: &'static str = "shop.v1.Described/Describe";
+        ///The full name of the method: `shop.v1.Described/LogIn`.
+        pub const LOG_IN: &'static str = "shop.v1.Described/LogIn";
     }
-    impl<T> __rpc::fmt::Debug for DescribedServer<T> {
-        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            __f.write_str("DescribedServer")
-        }
+    __rpc::server! {
+        DescribedServer
     }
     impl<T: Described> __rpc::Service for DescribedServer<T> {
         fn descriptor(&self) -> &'static __rpc::ServiceDescriptor {

@@ -32,6 +32,13 @@ pub(crate) fn method_static(method: &Ident) -> Ident {
     Ident::new(&name, Span::mixed_site().located_at(method.span()))
 }
 
+/// Returns the name of the constant with the full name of a method: `recv_log` → `RECV_LOG`. `None`
+/// for a method of that name.
+pub(crate) fn constant(method: &Ident) -> Option<Ident> {
+    let (name, constant) = (unraw(method), unraw(method).to_uppercase());
+    (name != constant).then(|| derived(method, &constant))
+}
+
 /// Returns the type parameter for an implementation of the service: `T`, unless the trait itself is
 /// named `T`.
 pub(crate) fn impl_param(service: &Ident) -> Ident {

@@ -39,6 +39,8 @@ pub(crate) enum ValueKind {
     Bool,
     /// A string literal or a path.
     StrOrPath,
+    /// No value, or an expression.
+    OptionalExpr,
 }
 
 impl OptionSpec {
@@ -76,6 +78,7 @@ enum OptionValue {
     Str(LitStr),
     Bool(LitBool),
     StrOrPath(Expr),
+    Expr(Expr),
 }
 
 impl ParsedOptions {
@@ -170,6 +173,13 @@ impl ParsedOptions {
         }
     }
 
+    pub(crate) fn expr(&self, key: &str) -> Option<&Expr> {
+        match &self.get(key)?.value {
+            OptionValue::Expr(value) => Some(value),
+            _ => None,
+        }
+    }
+
     fn get(&self, key: &str) -> Option<&ParsedOption> {
         self.0.iter().find(|option| option.key == key)
     }
@@ -229,7 +239,9 @@ impl OptionSet {
 impl OptionSpec {
     fn value(&self, option: &RawOption) -> syn::Result<OptionValue> {
         match (self.takes, &option.value) {
-            (ValueKind::None | ValueKind::Word(_), RawValue::None) => Ok(OptionValue::None),
+            (ValueKind::None | ValueKind::Word(_) | ValueKind::OptionalExpr, RawValue::None) => {
+                Ok(OptionValue::None)
+            }
             (ValueKind::Word(word), RawValue::List(list)) if list.stream().to_string() == word => {
                 Ok(OptionValue::Word)
             }
@@ -249,6 +261,9 @@ impl OptionSpec {
             ) => Ok(OptionValue::Bool(value.clone())),
             (ValueKind::StrOrPath, RawValue::Expr(value)) => {
                 Ok(OptionValue::StrOrPath(value.clone()))
+            }
+            (ValueKind::OptionalExpr, RawValue::Expr(value)) => {
+                Ok(OptionValue::Expr(value.clone()))
             }
             // The error points to the value, or to the key if there is no value.
             (takes, value) => {
@@ -298,13 +313,21 @@ impl RawValue {
     }
 }
 
+/// Removes the invisible group around a fragment of `macro_rules!`, such as `$package:literal`.
+fn ungrouped(value: Expr) -> Expr {
+    match value {
+        Expr::Group(group) => ungrouped(*group.expr),
+        value => value,
+    }
+}
+
 impl Parse for RawOption {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         // Keywords are accepted: `default` and `crate` are options, and a mistaken `type` gets the
         // message about unknown options.
         let key = input.call(Ident::parse_any)?;
         let value = if input.parse::<Option<Token![=]>>()?.is_some() {
-            RawValue::Expr(input.parse()?)
+            RawValue::Expr(ungrouped(input.parse()?))
         } else if input.peek(syn::token::Paren) {
             RawValue::List(input.parse()?)
         } else {

@@ -133,17 +133,19 @@ pub use rpc_macros::RpcError;
 
 pub use builtin::{Pong, flag_service, status};
 #[cfg(feature = "client")]
-pub use client::{Call, Client, Reply, RetryPolicy};
+pub use client::{Call, CallHandle, Client, ClientBuilder, Reply, RetryPolicy};
 pub use codec::json::{BigNum, Bytes};
 #[cfg(feature = "_wire")]
 pub use compression::Compression;
 pub use context::handle::Context;
+pub use context::shutdown::Shutdown;
 pub use context::source::Source;
 pub use context::{PRINCIPAL_LIMIT, Principal};
 pub use error::call_error::{Error, Result};
 pub use error::code::Code;
 pub use error::hop::Hop;
 pub use error::remote::Remote;
+pub use error::result_ext::ResultExt;
 pub use error::typed::RpcError;
 pub use flags::declare::Flag;
 pub use flags::set::Flags;
@@ -162,8 +164,8 @@ pub use server::ServerTlsConfig;
 #[cfg(feature = "server")]
 pub use server::{
     Accept, BoundServer, Callers, ConnectionPeer, Cors, HttpAccess, HttpService, LayeredService,
-    Limits, ListenOptions, LogFormat, PeerAddress, Policy, ProcessSignal, ProcessSignals,
-    RateLimit, Server, ServerOptions, Service, Trust, foreign_page,
+    Limits, ListenOptions, LogFormat, PeerAddress, Policy, PrefixedServerOptions, ProcessSignal,
+    ProcessSignals, RateLimit, Server, ServerOptions, Service, TaskOutcome, Trust, foreign_page,
 };
 #[cfg(feature = "server")]
 pub use server::{authentication, env_option, idempotency};
@@ -175,6 +177,7 @@ pub use streaming::Streaming;
 pub mod prelude {
     #[cfg(feature = "client")]
     pub use crate::Call;
+    pub use crate::ResultExt as _;
     #[cfg(feature = "server")]
     pub use crate::Server;
     #[cfg(feature = "server")]

@@ -7,9 +7,10 @@ use crate::context::Context;
 
 /// Spawns a task that inherits the current [`Context`] and `tracing` span.
 ///
-/// The task may outlive the call. Its own calls and log events keep the request ID. While it runs,
-/// it may make calls, so an error of a dependency that the handler returns does not state that
-/// nothing was done.
+/// The task may outlive the call. Its own calls and log events keep the request ID. The stop of the
+/// server waits for a task of a handler, as for a call, and tells it by [`Context::shutdown`].
+/// While the task runs, it may make calls, so an error of a dependency that the handler returns
+/// does not state that nothing was done.
 ///
 /// ```
 /// use rpc_runtime::{Context, RequestId};

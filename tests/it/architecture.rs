@@ -61,12 +61,18 @@ const NAMED_BY: [(&str, &[&str]); 8] = [
     ),
     (
         "clap",
-        &["server/options", "server/env_option", "server/process/log"],
+        &[
+            "server/options",
+            "server/prefixed_options",
+            "server/env_option",
+            "server/process/log",
+        ],
     ),
     ("axum", &["server", "__private", "lib"]),
     (
         "http",
         &[
+            "discovery/dns",
             "protocol",
             "compression",
             "client",
@@ -78,7 +84,17 @@ const NAMED_BY: [(&str, &[&str]); 8] = [
     (
         "tokio",
         &[
-            "client", "server", "local", "logs", "spawn", "builtin", "testing", "fuzzing",
+            "discovery/dns",
+            "discovery/file",
+            "discovery/poll",
+            "client",
+            "server",
+            "local",
+            "logs",
+            "spawn",
+            "builtin",
+            "testing",
+            "fuzzing",
         ],
     ),
 ];

@@ -42,7 +42,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Reads one request; returns `false` if the client has closed instead.
-    async fn request(&mut self) -> bool {
+    pub(crate) async fn request(&mut self) -> bool {
         let mut bytes = Vec::new();
         // The only request body of these methods.
         while !bytes.ends_with(b"\r\n\r\n{}") {
@@ -66,6 +66,14 @@ impl Peer {
 }
 
 impl Hostile {
+    /// Starts a server that responds to each request with these bytes.
+    pub(crate) async fn responding(response: &'static str) -> Self {
+        Self::start(move |mut peer| async move {
+            while peer.request().await && peer.send(response).await {}
+        })
+        .await
+    }
+
     pub(crate) async fn start<F, Fut>(act: F) -> Self
     where
         F: Fn(Peer) -> Fut + Send + Sync + 'static,

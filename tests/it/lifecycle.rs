@@ -82,7 +82,7 @@ async fn until(raw: &mut Raw, path: &str, status: u16) -> Response {
 async fn probes_respond_at_every_listener() {
     for trust in [Trust::Internal, Trust::Edge] {
         let (server, _) = server(Duration::ZERO);
-        let running = Running::start(server.trust(trust)).await;
+        let running = Running::start_unready(server.trust(trust)).await;
         let mut raw = connect(&running).await;
         for (path, said) in [("/healthz", "alive\n"), ("/readyz", "ready\n")] {
             let reply = raw.ask(probe(path)).await;
@@ -117,7 +117,7 @@ async fn readiness_follows_checks_and_an_edge_hides_them() {
                 }
             }
         });
-        let running = Running::start(server).await;
+        let running = Running::start_unready(server).await;
         let mut raw = connect(&running).await;
         let reply = raw.ask(probe("/readyz")).await;
         assert_eq!((reply.status, text(&reply)), (503, why));

@@ -9,8 +9,12 @@
 mod admission;
 /// Layers of the modules and their permitted imports.
 mod architecture;
+/// Background tasks of a server, and its work at the stop.
+mod background_tasks;
 /// Several servers behind one client: load balancing, hedging.
 mod balancing;
+/// Handles of calls, statuses of pages, methods by name, and the builder of a client.
+mod call_handles;
 /// Log lines of failed calls: levels, and each failure once.
 mod call_lines;
 /// Deadlines, cancellation, detached work, panics, metadata.
@@ -31,8 +35,12 @@ mod cors;
 mod delivery;
 /// Disclosure to callers that are not trusted, and to servers of other systems.
 mod disclosure;
+/// Addresses from a file and from a host name.
+mod discovery;
 /// Links and paths in the documents.
 mod documents;
+/// Conversions of errors, fakes, comparisons, defaults, lines of origin.
+mod ergonomics;
 /// Details of errors: what a service, the framework and a dependency send to which caller.
 mod error_details;
 /// The fault injection tools that other tests use.

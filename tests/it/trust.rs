@@ -383,7 +383,7 @@ async fn a_web_page_learns_no_reason_for_not_ready() {
     let server = Server::new("mirror").ready("store", || async {
         Err(Error::new(Code::Unavailable, "the canary sings"))
     });
-    let running = Running::start(server).await;
+    let running = Running::start_unready(server).await;
     for (headers, told) in [
         (&[("Host", "localhost")][..], true),
         (&[("Host", "rebound.example")], false),

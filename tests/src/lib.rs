@@ -14,75 +14,48 @@ use std::net::SocketAddr;
 
 use rpc_runtime::authentication::Authenticator;
 use rpc_runtime::middleware::BoxFuture;
+use rpc_runtime::testing::{self, TestServer};
 use rpc_runtime::{Context, Principal, Result, Server};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
-/// A server on a free port of this host. It accepts calls when `start` returns, and stops when it
-/// is dropped.
+/// A server on a free port of this host. It stops when it is dropped.
 #[derive(Debug)]
-pub struct Running {
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<Result<()>>,
-}
+pub struct Running(TestServer);
 
 impl Running {
-    /// Starts a server.
+    /// Starts a server, and waits until it is ready.
     ///
     /// # Panics
     ///
-    /// When no port is free.
+    /// When the server does not start.
     pub async fn start(server: Server) -> Self {
-        // The kernel accepts connections from here on, so tests need not wait for readiness.
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a free port on loopback");
-        let address = listener
-            .local_addr()
-            .expect("a bound listener has an address");
-        let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(server.serve(listener, async {
-            // Dropping the sender stops the server as well.
-            let _ = stopped.await;
-        }));
-        Self {
-            address,
-            stop: Some(stop),
-            task,
-        }
+        Self(testing::serve(server).await.expect("the server starts"))
     }
 
-    /// Returns the address of the listener.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Starts a server that may never be ready.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not start.
+    pub async fn start_unready(server: Server) -> Self {
+        let started = testing::serve_unready(server).await;
+        Self(started.expect("the server starts"))
     }
 
     /// Returns the URL for a client.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.0.url()
+    }
+
+    /// Returns the address of the listener.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.0.address()
     }
 
     /// Stops the server and waits until the running calls are done.
-    ///
-    /// # Panics
-    ///
-    /// When the server ended with an error.
-    pub async fn stop(mut self) {
-        drop(self.stop.take());
-        (&mut self.task)
-            .await
-            .expect("the server did not panic")
-            .expect("the server served");
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.task.abort();
+    pub async fn stop(self) {
+        self.0.stop().await;
     }
 }
 
@@ -99,8 +72,8 @@ impl Authenticator for EveryoneIs {
 /// The examples of docs/guide, compiled and run as documentation tests.
 #[cfg(doctest)]
 mod guides {
-    #[doc = include_str!("../../docs/guide/coming-from-tonic-and-tarpc.md")]
-    mod coming_from_tonic_and_tarpc {}
+    #[doc = include_str!("../../docs/guide/coming-from.md")]
+    mod coming_from {}
     #[doc = include_str!("../../docs/guide/errors.md")]
     mod errors {}
     #[doc = include_str!("../../docs/guide/getting-started.md")]
@@ -117,4 +90,6 @@ mod guides {
     mod retries_and_idempotency {}
     #[doc = include_str!("../../docs/guide/users-and-roles.md")]
     mod users_and_roles {}
+    #[doc = include_str!("../../docs/guide/testing.md")]
+    mod testing {}
 }

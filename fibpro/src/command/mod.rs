@@ -2,6 +2,7 @@
 
 mod activate;
 mod backup;
+mod call;
 mod chaos;
 mod fib;
 mod flags;
@@ -11,6 +12,7 @@ mod logs;
 mod pinned;
 mod serve;
 mod services;
+mod sign;
 mod status;
 mod target;
 mod up;
@@ -28,6 +30,8 @@ use tokio::runtime::Builder;
 pub(crate) enum Command {
     Up(up::UpOptions),
     Chaos(chaos::ChaosOptions),
+    Call(call::CallOptions),
+    Sign(sign::SignOptions),
     Flags(flags::FlagsOptions),
     Fib(fib::FibOptions),
     Log(log::LogOptions),
@@ -68,6 +72,8 @@ impl Command {
             Self::Chaos(options) => chaos::run(options, out).await,
             Self::Backup(options) => backup::run_backup(options, out).await,
             Self::Restore(options) => backup::run_restore(options, out).await,
+            Self::Call(options) => call::run(options, out).await,
+            Self::Sign(options) => sign::run(&options, &mut out.lock()),
             Self::Flags(options) => flags::run(options, out).await,
             Self::Fib(options) => fib::run(&options, &mut out.lock()),
             Self::Log(options) => log::run(options, out).await,

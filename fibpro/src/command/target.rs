@@ -41,6 +41,6 @@ impl ServerTarget {
 }
 
 /// Parses a URL. Without the code of the error, which is for programs.
-fn client(url: &str) -> Result<Client, String> {
+pub(super) fn client(url: &str) -> Result<Client, String> {
     Client::new(url).map_err(|error| error.message().to_owned())
 }

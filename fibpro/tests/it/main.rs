@@ -18,6 +18,7 @@ mod search;
 mod log_store;
 
 // `fibpro`: output and exit codes.
+mod call;
 mod command;
 mod fib;
 // The tools of a terminal, and a server that sends escape sequences.

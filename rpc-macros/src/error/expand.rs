@@ -1,6 +1,6 @@
 //! Model → tokens, by the same rules as the expansion of a service.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Member, Type};
@@ -18,6 +18,7 @@ pub(super) fn error_enum(error: &ErrorEnum) -> TokenStream {
     let into_error = variants.iter().map(into_error);
     let from_error = variants.iter().filter_map(from_error);
     let conversions = conversions(error);
+    let partial_eq = error.partial_eq.then(|| partial_eq(error));
     let other = error.other().map(|(other, field)| {
         let whole = quote_spanned!(type_span(&field.ty)=> <__rpc::Error as ::core::clone::Clone>::clone(__error));
         with(other, [(field, whole)])
@@ -57,6 +58,7 @@ pub(super) fn error_enum(error: &ErrorEnum) -> TokenStream {
             }
 
             #conversions
+            #partial_eq
         };
     }
 }
@@ -219,6 +221,55 @@ fn attempt(variant: &Variant) -> Option<TokenStream> {
             ::core::result::Result::Err(__remote) => __remote,
         };
     })
+}
+
+// === comparison ===
+
+/// Expands `PartialEq` by variant and by the fields that are sent.
+fn partial_eq(error: &ErrorEnum) -> TokenStream {
+    let ident = &error.ident;
+    let arms = error.variants.iter().map(|variant| {
+        let fields: Vec<&Field> = match &variant.kind {
+            VariantKind::Own { fields, .. } => fields.iter().collect(),
+            VariantKind::From { field, .. } | VariantKind::Other { field, .. } => vec![field],
+        };
+        let side = |side: &'static str| {
+            let fields = fields.iter().enumerate().map(move |(position, field)| {
+                let variable = match &field.skip {
+                    Some(_) => quote_spanned!(Span::mixed_site()=> _),
+                    None => variable(side, position).into_token_stream(),
+                };
+                (*field, variable)
+            });
+            with(variant, fields)
+        };
+        let (left, right) = (side("left"), side("right"));
+        let compared = fields
+            .iter()
+            .enumerate()
+            .filter(|(_, field)| field.skip.is_none());
+        let compared = compared.map(|(position, field)| {
+            let (left, right) = (variable("left", position), variable("right", position));
+            quote_spanned!(type_span(&field.ty)=> && #left == #right)
+        });
+        quote_spanned!(Span::mixed_site()=> (#left, #right) => true #(#compared)*,)
+    });
+    quote_spanned! {Span::mixed_site()=>
+        #[automatically_derived]
+        impl ::core::cmp::PartialEq for #ident {
+            fn eq(&self, __other: &Self) -> bool {
+                match (self, __other) {
+                    #(#arms)*
+                    #[allow(unreachable_patterns)]
+                    _ => false,
+                }
+            }
+        }
+    }
+}
+
+fn variable(side: &str, position: usize) -> Ident {
+    Ident::new(&format!("__{side}{position}"), Span::mixed_site())
 }
 
 // === patterns and values ===

@@ -8,6 +8,8 @@ pub(super) struct ErrorEnum {
     /// The path of the runtime crate.
     pub(super) runtime: TokenStream,
     pub(super) ident: Ident,
+    /// `#[rpc(partial_eq)]`: the derive implements `PartialEq`.
+    pub(super) partial_eq: bool,
     pub(super) variants: Vec<Variant>,
     /// Whether a variant has `#[rpc(other)]`, valid or not.
     pub(super) mentions_other: bool,

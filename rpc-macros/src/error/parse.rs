@@ -14,7 +14,7 @@ use crate::runtime_path::{self, runtime_path};
 
 const ENUM: OptionSet = OptionSet {
     target: "an error",
-    options: &[runtime_path::OPTION],
+    options: &[runtime_path::OPTION, OptionSpec::flag("partial_eq")],
 };
 
 const VARIANT: OptionSet = OptionSet {
@@ -85,6 +85,7 @@ pub(super) fn error_enum(input: DeriveInput, errors: &mut Errors) -> Option<Erro
     });
     Some(ErrorEnum {
         runtime,
+        partial_eq: options.flag("partial_eq").is_some(),
         ident: input.ident,
         variants: variants.collect(),
         mentions_other,
@@ -210,7 +211,12 @@ fn wrapped(
 /// Returns whether the type is named `Error`. `Other(String)` gets its own message here; the
 /// compiler checks the rest.
 fn is_error(ty: &Type) -> bool {
-    matches!(ty, Type::Path(path) if last_of(&path.path) == "Error")
+    match ty {
+        // A fragment of `macro_rules!`.
+        Type::Group(group) => is_error(&group.elem),
+        Type::Path(path) => last_of(&path.path) == "Error",
+        _ => false,
+    }
 }
 
 fn reason(options: &ParsedOptions, ident: &Ident) -> Reason {

@@ -4,6 +4,7 @@ mod argument_form;
 mod expand;
 mod forwarded_attrs;
 mod http_paths;
+mod implementation;
 mod model;
 mod parse;
 mod validate;
@@ -21,6 +22,11 @@ pub(crate) fn rpc_service(arguments: TokenStream, item: &TokenStream) -> TokenSt
     let mut errors = Errors::default();
     let trait_item = match syn::parse2(item.clone()) {
         Ok(Item::Trait(trait_item)) => trait_item,
+        Ok(Item::Impl(item)) => return implementation::implementation(arguments, item),
+        Ok(Item::Struct(item)) if implementation::misplaced_automock(&item.ident).is_some() => {
+            // The implementation of the mock has the error.
+            return quote!();
+        }
         Ok(_) => {
             // The error points to the attribute, which is what has to move.
             let message =

@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::{
-    Attribute, Block, LitStr, Signature, Token, Type, TypeParamBound, Visibility,
+    Attribute, Block, Expr, LitStr, Signature, Token, Type, TypeParamBound, Visibility,
     punctuated::Punctuated,
 };
 
@@ -35,8 +35,8 @@ pub(crate) struct Service {
     pub(crate) ping: bool,
     /// `#[rpc_service(message)]`: all methods are in message style.
     pub(crate) message: bool,
-    /// Whether the client implements the trait.
-    pub(crate) client_implements: bool,
+    /// Whether the client and `Arc<T>` implement the trait.
+    pub(crate) delegates: bool,
     pub(crate) methods: Vec<Method>,
 }
 
@@ -135,8 +135,10 @@ pub(crate) struct Parameter {
 pub(crate) struct Argument {
     pub(crate) parameter: Parameter,
     pub(crate) form: ArgumentForm,
-    /// `#[rpc(default)]`
+    /// `#[rpc(default)]` or `#[rpc(default = 20)]`
     pub(crate) default: Option<Ident>,
+    /// The `20` of `#[rpc(default = 20)]`.
+    pub(crate) default_value: Option<Expr>,
     /// `#[rpc(secret)]`
     pub(crate) secret: Option<Ident>,
     /// `#[rpc(idempotency_key)]`

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use proc_macro2::Ident;
-use syn::Type;
 
+use super::argument_form::{self, bare};
 use super::http_paths::HttpPaths;
 use super::model::{Argument, ArgumentForm, Effects, Method, Service, Timeout};
 use crate::errors::Errors;
@@ -222,10 +222,8 @@ fn check_keys(method: &Method, errors: &mut Errors) {
 fn is_text(form: &ArgumentForm) -> bool {
     match form {
         ArgumentForm::Str => true,
-        ArgumentForm::Owned(Type::Path(ty)) => {
-            let last = ty.path.segments.last();
-            last.is_some_and(|last| last.ident == "String" && last.arguments.is_none())
-        }
+        ArgumentForm::Owned(ty) => argument_form::last_segment(bare(ty))
+            .is_some_and(|last| last.ident == "String" && last.arguments.is_none()),
         _ => false,
     }
 }
@@ -242,7 +240,7 @@ fn check_message(method: &Method, errors: &mut Errors) {
             default,
             secret,
             key,
-            key_is_shared: _,
+            ..
         },
     ] = method.arguments.as_slice()
     else {

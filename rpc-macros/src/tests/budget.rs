@@ -6,12 +6,14 @@ use proc_macro2::{Spacing, TokenStream, TokenTree};
 use quote::quote;
 
 /// The limit for a service without methods, in tokens. It includes three functions that hide a
-/// `static` of the same name.
-const SERVICE: usize = 485;
-/// The limit for each method with two arguments, in tokens.
-const METHOD: usize = 350;
-/// The limit for each further argument, in tokens.
-const ARGUMENT: usize = 60;
+/// `static` of the same name, and the head of the implementation for `Arc<T>`.
+const SERVICE: usize = 450;
+/// The limit for each method with two arguments, in tokens. It includes the constant with its name
+/// and the method of `Arc<T>`.
+const METHOD: usize = 400;
+/// The limit for each further argument, in tokens. It is declared and passed three times: by the
+/// client, by the client's implementation of the trait, and by that of `Arc<T>`.
+const ARGUMENT: usize = 66;
 
 #[test]
 fn a_service_stays_within_its_budget() {

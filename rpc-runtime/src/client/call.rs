@@ -8,6 +8,7 @@ use std::task;
 use std::time::Duration;
 
 use super::Client;
+use super::handle::CallHandle;
 use super::stack::{self, CallParts, CallResult, OutgoingCall, OwnOptions};
 use crate::compression::Compression;
 use crate::context::{Context, RequestId};
@@ -82,6 +83,7 @@ pub(crate) fn prepare<T: 'static, E: 'static>(
             body: message.map(Body::message),
             retry: true,
             options: OwnOptions::default(),
+            handle: None,
         },
         reply,
     })))
@@ -92,6 +94,48 @@ impl<T: 'static, E: 'static> Call<T, E> {
     /// handling a request also ends at the deadline of that request.
     pub fn timeout(self, timeout: Duration) -> Self {
         self.change(|parts| parts.timeout = Some(timeout))
+    }
+
+    /// Removes the timeout of the call, also that of the method and of the client. A call that is
+    /// made while handling a request still ends at the deadline of that request, and the server
+    /// applies its own limits, see `Limits::default_deadline`.
+    pub fn no_timeout(self) -> Self {
+        self.timeout(Duration::MAX)
+    }
+
+    /// Returns the call with a handle that cancels it, from any task, and that tells what is known
+    /// of it.
+    ///
+    /// ```
+    /// # use rpc_runtime::prelude::*;
+    /// # #[rpc_service]
+    /// # trait Greeter {
+    /// #     async fn greet(&self, name: &str) -> Result<String>;
+    /// # }
+    /// # struct Slow;
+    /// # impl Greeter for Slow {
+    /// #     async fn greet(&self, _name: &str) -> Result<String> {
+    /// #         std::future::pending().await
+    /// #     }
+    /// # }
+    /// # async fn example() {
+    /// let greeter = GreeterClient::local(Slow);
+    /// let (call, handle) = greeter.greet("Ada").with_handle();
+    /// let running = tokio::spawn(call);
+    /// while handle.attempts() == 0 {
+    ///     tokio::task::yield_now().await;
+    /// }
+    /// handle.cancel();
+    /// let error = running.await.unwrap().unwrap_err();
+    /// assert_eq!(error.code(), Code::Canceled);
+    /// assert!(!error.is_not_executed());
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(example());
+    /// ```
+    pub fn with_handle(self) -> (Self, CallHandle) {
+        let handle = CallHandle::new();
+        let call = self.change(|parts| parts.handle = Some(handle.clone()));
+        (call, handle)
     }
 
     /// Disables retries and hedging for this call.

@@ -3,9 +3,12 @@
 mod attempt;
 mod balance;
 mod budget;
+mod builder;
 mod call;
 mod endpoint;
+mod handle;
 mod hedge;
+mod json;
 mod outbound;
 mod outlier;
 mod retry;
@@ -17,8 +20,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use builder::ClientBuilder;
 pub(crate) use call::prepare;
 pub use call::{Call, Reply};
+pub use handle::CallHandle;
 pub use retry_policy::RetryPolicy;
 
 use self::balance::Balancer;
@@ -250,10 +255,15 @@ impl Client {
     /// call take precedence.
     ///
     /// A call that is made while handling a request also ends at the deadline of that request.
-    /// With `Duration::MAX` calls have no timeout.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         self.change(|inner| inner.timeout = timeout)
+    }
+
+    /// Removes the timeout of calls for which neither the method nor the call has one.
+    #[must_use]
+    pub fn no_timeout(self) -> Self {
+        self.timeout(Duration::MAX)
     }
 
     /// Sets the source of calls that are made outside of a server, for example by a tool or a job.

@@ -1,12 +1,14 @@
 //! A unary request that is ready to be sent, possibly more than once.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::context::Context;
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::metadata::Metadata;
-use crate::middleware::{Body, BodyKind, Guards, Request};
+use crate::middleware::{AttemptLog, Body, BodyKind, Guards, Request};
 use crate::protocol::SendOptions;
 
 /// The request of an attempt. Attempts borrow it. A clone shares the message.
@@ -17,6 +19,7 @@ pub(super) struct OutboundRequest {
     pub(super) metadata: Metadata,
     pub(super) message: Bytes,
     pub(super) options: SendOptions,
+    pub(super) attempts: Option<Arc<AttemptLog>>,
 }
 
 impl OutboundRequest {
@@ -29,6 +32,7 @@ impl OutboundRequest {
     pub(super) fn from_request(request: Request) -> Result<(Self, Guards), Error> {
         let method = request.method();
         let options = request.send_options();
+        let attempts = request.attempts().cloned();
         let (context, metadata, body) = request.into_parts();
         match body.into_parts() {
             (BodyKind::Message(message), guards) => Ok((
@@ -38,6 +42,7 @@ impl OutboundRequest {
                     metadata,
                     message,
                     options,
+                    attempts,
                 },
                 guards,
             )),

@@ -52,6 +52,9 @@ async fn run_attempts(
             Err(unavailable) => return no_endpoint(unavailable, last, &attempts),
         };
         let endpoint = Arc::clone(guard.endpoint());
+        if let Some(log) = &request.attempts {
+            log.begin();
+        }
         let AttemptOutcome {
             mut response,
             observation,
@@ -62,6 +65,9 @@ async fn run_attempts(
             None => attempt(&client, guard, &request).await,
         };
         attempts.record(sent, response.error());
+        if let Some(log) = &request.attempts {
+            log.end(sent, response.error());
+        }
         let decision = match response.error() {
             Some(error) => {
                 // A busy server asks for a pause; another one may have capacity now.

@@ -1,9 +1,11 @@
 //! The client's middleware stack, from the outermost part to the innermost.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
 
+use super::handle::CallHandle;
 use super::{Client, ClientInner};
 use crate::compression::Compression;
 use crate::context::{Context, RequestId};
@@ -36,6 +38,7 @@ pub(super) struct CallParts {
     /// Whether the call may be retried and hedged.
     pub(super) retry: bool,
     pub(super) options: OwnOptions,
+    pub(super) handle: Option<CallHandle>,
 }
 
 /// The options of one call, which replace those of its client.
@@ -78,6 +81,7 @@ pub(super) async fn run(call: CallParts) -> CallResult {
         body,
         retry,
         options,
+        handle,
     } = call;
     let inner = &*client.0;
     let timeout = timeout.or(method.timeout).unwrap_or(inner.timeout);
@@ -105,8 +109,17 @@ pub(super) async fn run(call: CallParts) -> CallResult {
             request.set_send_options(options.or(inner.options));
             // 2. Deadline.  3. The layers of the client, once a call.
             // 4. Retries. Each attempt: load balancing, attempt layers, transport.
-            let work = inner.layers.run(&client.0, request);
-            send(counted, &context, work).await
+            match handle {
+                None => {
+                    let work = inner.layers.run(&client.0, request);
+                    send(counted, &context, work).await
+                }
+                Some(handle) => {
+                    request.set_attempts(Arc::clone(handle.log()));
+                    let work = inner.layers.run(&client.0, request);
+                    send(counted, &context, Box::pin(handle.run(work))).await
+                }
+            }
         }
     };
     // Only a call that was rejected before it was sent can have a context without an ID.

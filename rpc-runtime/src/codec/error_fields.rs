@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::json::{self, Cursor, DecodeError, Position, RawJson, WriteOutcome};
-use crate::error::{Argument, Code, Error, Execution, Payload};
+use crate::error::{Code, Error, ErrorField, Execution, Payload};
 
 /// Builds the wire form of a variant.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl TypedError {
 
     /// Adds a field of the variant.
     #[must_use]
-    pub fn field<T: Argument>(mut self, name: &'static str, value: &T) -> Self {
+    pub fn field<T: ErrorField>(mut self, name: &'static str, value: &T) -> Self {
         match write_field(name, value) {
             Ok(Some(value)) => {
                 if let Some(fields) = &mut self.fields {
@@ -96,7 +96,7 @@ impl Payload {
     /// Returns a field of the variant. `None` if it is of another type, or if only the reason was
     /// received. A missing field is `None`, or `Some(None)` if `T` is an `Option`.
     #[must_use]
-    pub fn field<T: Argument>(&self, name: &str) -> Option<T> {
+    pub fn field<T: ErrorField>(&self, name: &str) -> Option<T> {
         if self.reason_only {
             return None;
         }
@@ -108,7 +108,7 @@ impl Payload {
 }
 
 /// Returns a field as JSON text. `None` for one that is left out.
-fn write_field<T: Argument>(name: &str, value: &T) -> Result<Option<String>, DecodeError> {
+fn write_field<T: ErrorField>(name: &str, value: &T) -> Result<Option<String>, DecodeError> {
     let mut text = Vec::new();
     let written = json::write(value, &mut text, Position::Field);
     if written.map_err(|error| error.within(name))? == WriteOutcome::Nothing {
@@ -119,7 +119,7 @@ fn write_field<T: Argument>(name: &str, value: &T) -> Result<Option<String>, Dec
     Ok(Some(text.into_text()))
 }
 
-fn read_field<T: Argument>(text: &str) -> Result<T, DecodeError> {
+fn read_field<T: ErrorField>(text: &str) -> Result<T, DecodeError> {
     json::read(&mut Cursor::new(text.as_bytes())?, Position::Field)
 }
 

@@ -5,5 +5,6 @@ mod encoded_fields;
 pub(crate) mod error_details;
 mod error_fields;
 pub(crate) mod json;
+mod typed_fields;
 
 pub use error_fields::TypedError;

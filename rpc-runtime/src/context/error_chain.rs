@@ -7,7 +7,8 @@
 use std::panic::Location;
 
 use super::Context;
-use crate::error::{Error, Remote, RpcError, fingerprint, fingerprint_of};
+use super::progress::ErrorLocation;
+use crate::error::{Error, Remote, RpcError, fingerprint, fingerprint_of, variant_of};
 use crate::sync::MutexExt as _;
 
 /// The most chains that one call keeps. A handler that drops errors in a loop must not use up
@@ -56,6 +57,34 @@ impl Context {
             }
             chains.push(error);
         }
+    }
+
+    /// Records the line of the current handler that returns an error, and the variant of the error
+    /// if it is returned as it is.
+    pub(crate) fn record_error_location(
+        location: &'static Location<'static>,
+        variant: Option<u64>,
+    ) {
+        Self::with_current(|context| {
+            if let Some(call) = context.call() {
+                call.progress
+                    .set_error_location(ErrorLocation { location, variant });
+            }
+        });
+    }
+
+    /// Returns the recorded line of an error that the handler has returned: an enum cannot carry
+    /// it.
+    pub(crate) fn error_location<E: 'static>(
+        &self,
+        error: &E,
+    ) -> Option<&'static Location<'static>> {
+        let recorded = self.call()?.progress.error_location()?;
+        let is_same = |variant| variant == variant_of(error);
+        recorded
+            .variant
+            .is_none_or(is_same)
+            .then_some(recorded.location)
     }
 
     /// Attaches the kept chain to an error that a handler returned and that wraps a dependency's

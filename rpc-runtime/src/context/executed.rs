@@ -1,5 +1,7 @@
 //! The progress of a call: whether its handler has begun, and which calls it has made.
 
+use std::any::Any;
+
 use super::{Context, Progress};
 use crate::error::{Error, Execution};
 
@@ -35,7 +37,11 @@ impl Context {
         let is_of_handler = self.progress().is_some_and(Progress::has_begun);
         is_of_handler.then(|| {
             self.call_begins();
-            RunningTask(self.clone())
+            let work = self.server_info().and_then(|server| server.work());
+            RunningTask {
+                context: self.clone(),
+                _task: work.map(|work| work.begin_task()),
+            }
         })
     }
 
@@ -68,11 +74,16 @@ impl Context {
     }
 }
 
-/// A task of a handler. When it is dropped, only the calls that the task has made count.
-pub(crate) struct RunningTask(Context);
+/// A task of a handler, for which the stop of the server waits. When it is dropped, only the calls
+/// that the task has made count.
+pub(crate) struct RunningTask {
+    context: Context,
+    /// The guard that the stop of the server waits for.
+    _task: Option<Box<dyn Any + Send>>,
+}
 
 impl Drop for RunningTask {
     fn drop(&mut self) {
-        self.0.call_not_executed();
+        self.context.call_not_executed();
     }
 }

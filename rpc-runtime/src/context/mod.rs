@@ -18,7 +18,9 @@ mod received;
 mod response;
 mod scope;
 mod server_info;
+pub(crate) mod shutdown;
 pub(crate) mod source;
+mod stopping;
 mod trace;
 mod user;
 
@@ -34,6 +36,7 @@ pub(crate) use propagated::Propagated;
 pub use response::ResponseMetadata;
 pub use scope::Scoped;
 pub(crate) use server_info::{ClientMetricsRecorder, ServerInfo};
+pub(crate) use shutdown::{ServerWork, Shutdown};
 pub use source::InvalidSource;
 pub(crate) use source::Source;
 pub use trace::TraceContext;

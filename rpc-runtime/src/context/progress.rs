@@ -1,8 +1,19 @@
 //! The progress of a call in its server, from which it follows whether a failed call has done
 //! nothing.
 
-use std::sync::OnceLock;
+use std::panic::Location;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+use crate::sync::MutexExt as _;
+
+/// A line that returned an error.
+#[derive(Clone, Copy)]
+pub(super) struct ErrorLocation {
+    pub(super) location: &'static Location<'static>,
+    /// The variant of the error. `None` for a `?`, which converts it.
+    pub(super) variant: Option<u64>,
+}
 
 /// The progress of a call. Belongs to the context that the server creates for the call; contexts
 /// that are derived from it refer to it.
@@ -14,6 +25,8 @@ pub(super) struct Progress {
     /// The number of calls that the handler has made and that may have been executed, and of its
     /// tasks that run.
     calls: AtomicU32,
+    /// The last line of the handler at which it has returned an error.
+    error_location: Mutex<Option<ErrorLocation>>,
 }
 
 impl Progress {
@@ -40,6 +53,14 @@ impl Progress {
     /// Records that an outgoing call was not executed.
     pub(super) fn call_not_executed(&self) {
         self.calls.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn set_error_location(&self, location: ErrorLocation) {
+        *self.error_location.lock_unpoisoned() = Some(location);
+    }
+
+    pub(super) fn error_location(&self) -> Option<ErrorLocation> {
+        *self.error_location.lock_unpoisoned()
     }
 
     /// Returns whether a call that the handler has made may have been executed.

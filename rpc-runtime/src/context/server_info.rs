@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Source;
+use super::{ServerWork, Source};
 use crate::descriptor::MethodDescriptor;
 use crate::error::Code;
 use crate::flags::Flags;
@@ -18,6 +18,7 @@ pub(crate) struct ServerInfo {
     flags: Flags,
     is_log_sink: bool,
     client_metrics: Option<Arc<dyn ClientMetricsRecorder>>,
+    work: Option<Arc<dyn ServerWork>>,
 }
 
 /// Records the calls that the handlers of a server make.
@@ -39,6 +40,7 @@ impl ServerInfo {
             flags,
             is_log_sink: false,
             client_metrics: None,
+            work: None,
         }
     }
 
@@ -59,6 +61,16 @@ impl ServerInfo {
     ) -> Self {
         self.client_metrics = Some(client_metrics);
         self
+    }
+
+    pub(crate) fn with_work(mut self, work: Arc<dyn ServerWork>) -> Self {
+        self.work = Some(work);
+        self
+    }
+
+    /// Returns the work of the server outside of its calls.
+    pub(super) fn work(&self) -> Option<&Arc<dyn ServerWork>> {
+        self.work.as_ref()
     }
 
     /// Returns the name of the server, which is the source of the calls that its handlers make.

@@ -1,7 +1,7 @@
 //! A list of addresses that can change.
 
 use std::fmt;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, Weak};
 
 use super::{Addresses, Discover};
 use crate::sync::RwLockExt as _;
@@ -13,6 +13,15 @@ use crate::sync::RwLockExt as _;
 /// flight to an address that is removed are completed.
 #[derive(Clone)]
 pub struct DynamicAddresses(Arc<SharedAddresses>);
+
+/// A list, as long as a client or another handle uses it.
+pub(super) struct WeakAddresses(Weak<SharedAddresses>);
+
+impl WeakAddresses {
+    pub(super) fn upgrade(&self) -> Option<DynamicAddresses> {
+        self.0.upgrade().map(DynamicAddresses)
+    }
+}
 
 struct SharedAddresses {
     name: String,
@@ -30,6 +39,11 @@ impl DynamicAddresses {
             name: name.into(),
             addresses: RwLock::new(addresses.into_iter().collect()),
         }))
+    }
+
+    /// Returns a handle that does not keep the list.
+    pub(super) fn downgrade(&self) -> WeakAddresses {
+        WeakAddresses(Arc::downgrade(&self.0))
     }
 
     /// Replaces the list. It applies to the next attempt of each client.

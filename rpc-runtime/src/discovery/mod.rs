@@ -1,17 +1,23 @@
 //! Service discovery: the trait by which a client learns the addresses of a service.
 
+mod dns;
 mod dynamic;
+mod file;
+mod poll;
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use dns::DnsAddresses;
 pub use dynamic::DynamicAddresses;
+pub use file::FileAddresses;
 
 /// A source of the addresses of a service.
 ///
 /// A client calls it before each attempt, so it must return a list that is already in memory.
-/// [`Addresses`] is a fixed list, [`DynamicAddresses`] one that can be replaced. To use a directory
-/// service, run a task that polls it and [sets](DynamicAddresses::set) a `DynamicAddresses`.
+/// [`Addresses`] is a fixed list, [`DynamicAddresses`] one that can be replaced, [`FileAddresses`]
+/// is read from a file, and [`DnsAddresses`] are those of a host name. To use a directory service,
+/// run a task that polls it and [sets](DynamicAddresses::set) a `DynamicAddresses`.
 ///
 /// ```
 /// use rpc_runtime::Client;

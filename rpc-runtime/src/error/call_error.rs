@@ -69,6 +69,8 @@ pub(super) struct ErrorInner {
     /// The full name of the method whose call failed in this process, without a response of a
     /// service.
     pub(super) failed_call: Option<&'static str>,
+    /// The HTTP status of a response that is not of the protocol.
+    pub(super) http_status: Option<u16>,
     pub(super) request_id: Option<RequestId>,
     pub(super) hops: Vec<Hop>,
     pub(super) reason: Option<Cow<'static, str>>,
@@ -176,6 +178,7 @@ impl Error {
             location: None,
             stored_location: None,
             failed_call: None,
+            http_status: None,
             request_id: None,
             hops: Vec::new(),
             reason: None,
@@ -471,30 +474,5 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self:#}")
-    }
-}
-
-/// Facts by which a client decides whether to retry, and the text of the message.
-impl Error {
-    /// Returns whether no client should retry the call, because a client closer to the failure has
-    /// already done so, or because a repeat would get the same error.
-    ///
-    /// Retrying such an error again would multiply the attempts: three attempts in each of three
-    /// layers are 27.
-    pub(crate) fn retries_exhausted(&self) -> bool {
-        self.0.retries_exhausted
-    }
-
-    /// Sets whether no client should retry the call.
-    pub(crate) fn set_retries_exhausted(&mut self, retries_exhausted: bool) {
-        self.0.retries_exhausted = retries_exhausted;
-    }
-
-    /// Appends a note in parentheses to the message.
-    pub(crate) fn add_note(&mut self, note: &str) {
-        let message = self.0.message.to_mut();
-        message.push_str(" (");
-        message.push_str(note);
-        message.push(')');
     }
 }

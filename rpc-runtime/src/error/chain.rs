@@ -29,6 +29,13 @@ impl Error {
         self
     }
 
+    /// Sets the location of an error that was made in this process and has none.
+    pub(crate) fn locate(&mut self, location: Option<&'static Location<'static>>) {
+        if self.0.location.is_none() && self.0.hops.is_empty() {
+            self.0.location = location;
+        }
+    }
+
     /// Takes over the chain of a dependency's error, see [`super::Remote::replaced_by`].
     pub(crate) fn in_place_of(
         mut self,
@@ -115,6 +122,7 @@ impl Error {
         self.0.message = message.into();
         self.0.public = true;
         self.0.source = None;
+        self.0.http_status = None;
         // Its receiver marks it anew.
         self.0.birth = Birth::default();
         self.truncate_chain();

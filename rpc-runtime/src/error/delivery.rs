@@ -69,3 +69,28 @@ impl Error {
         }
     }
 }
+
+/// Facts by which a client decides whether to retry, and the text of the message.
+impl Error {
+    /// Returns whether no client should retry the call, because a client closer to the failure has
+    /// already done so, or because a repeat would get the same error.
+    ///
+    /// Retrying such an error again would multiply the attempts: three attempts in each of three
+    /// layers are 27.
+    pub(crate) fn retries_exhausted(&self) -> bool {
+        self.0.retries_exhausted
+    }
+
+    /// Sets whether no client should retry the call.
+    pub(crate) fn set_retries_exhausted(&mut self, retries_exhausted: bool) {
+        self.0.retries_exhausted = retries_exhausted;
+    }
+
+    /// Appends a note in parentheses to the message.
+    pub(crate) fn add_note(&mut self, note: &str) {
+        let message = self.0.message.to_mut();
+        message.push_str(" (");
+        message.push_str(note);
+        message.push(')');
+    }
+}

@@ -10,12 +10,15 @@ mod chain;
 pub(crate) mod code;
 mod delivery;
 mod disclosure;
+mod equality;
 mod execution;
 mod fail;
 pub(crate) mod hop;
+mod http_status;
 mod origin;
 mod payload;
 pub(crate) mod remote;
+pub(crate) mod result_ext;
 mod specialize;
 #[cfg(feature = "server")]
 mod stored;
@@ -35,8 +38,9 @@ pub(crate) use remote::Remote;
 pub use specialize::*;
 #[cfg(feature = "server")]
 pub(crate) use stored::BirthRecord;
+pub(crate) use typed::IntoError;
 pub(crate) use typed::RpcError;
-pub use typed::{Argument, RpcResult, pass_on};
+pub use typed::{Argument, ErrorField, RpcResult, pass_on};
 
 #[cfg(test)]
 mod tests;

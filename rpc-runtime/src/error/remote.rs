@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::panic::Location;
 
-use super::{Code, Error, Hop, RpcError};
+use super::{Code, Error, Hop, IntoError, RpcError};
 use crate::metadata::Metadata;
 
 /// The error `E` of a remote method, with the chain of services that it passed.
@@ -76,6 +76,13 @@ impl<E> Remote<E> {
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
         self.error.metadata()
+    }
+
+    /// Returns the HTTP status of a response that is not of the protocol; see
+    /// [`Error::http_status`].
+    #[must_use]
+    pub fn http_status(&self) -> Option<u16> {
+        self.error.http_status()
     }
 
     /// Returns whether it is known that nothing was done; see [`Error::is_not_executed`].
@@ -151,10 +158,34 @@ impl<E> Deref for Remote<E> {
 ///
 /// The caller of this service receives `internal`, unless the code is `unavailable`,
 /// `deadline_exceeded`, `canceled` or `resource_exhausted`.
-impl<E: RpcError> From<Remote<E>> for Error {
+#[diagnostic::do_not_recommend]
+impl<E: RpcError> IntoError for Remote<E> {
+    fn into_error(self, location: &'static Location<'static>) -> Error {
+        self.error.propagated_at(location)
+    }
+}
+
+/// The conversion of `?`: of the [`Remote`] error of a call, which is passed on. The error of
+/// anything else, such as `std::io::Error`, is given a code by
+/// [`or_error`](crate::ResultExt::or_error).
+impl<E: IntoError> From<E> for Error {
     #[track_caller]
-    fn from(remote: Remote<E>) -> Self {
-        remote.error.propagated_at(Location::caller())
+    fn from(error: E) -> Self {
+        error.into_error(Location::caller())
+    }
+}
+
+/// Compares with the service's own error.
+impl<E: PartialEq> PartialEq<E> for Remote<E> {
+    fn eq(&self, other: &E) -> bool {
+        self.value == *other
+    }
+}
+
+/// Compares the received errors, as `==` of [`Error`] does.
+impl<E> PartialEq for Remote<E> {
+    fn eq(&self, other: &Self) -> bool {
+        self.error == other.error
     }
 }
 

@@ -5,9 +5,11 @@
 //! the autoref: an inherent function of [`Specialize`] is chosen if its bounds hold, and otherwise
 //! the function of the trait [`Fallback`].
 
+use std::any::TypeId;
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt::Display;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// A value, or a type, whose traits are optional.
 #[derive(Debug)]
@@ -66,6 +68,13 @@ pub trait Fallback: Sized {
 
 impl<T> Fallback for Specialize<T> {
     type Value = T;
+}
+
+/// Returns a number that identifies the type and the variant of an error in this process.
+pub(crate) fn variant_of<E: 'static>(error: &E) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (TypeId::of::<E>(), std::mem::discriminant(error)).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Returns the text of a variant, by default its reason in lower case.

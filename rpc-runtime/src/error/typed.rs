@@ -1,6 +1,7 @@
 //! The conversion between a service's error enum and the wire form of an error.
 
 use std::collections::BTreeMap;
+use std::panic::Location;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -61,18 +62,42 @@ impl<T, E> RpcResult for Result<T, E> {
     type Err = E;
 }
 
-/// A type of an argument, of a result or of a field of an error: it owns its data and implements
-/// both traits of serde.
+/// A type of an argument or of a result: it owns its data and implements both traits of serde.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent in an RPC message",
     label = "cannot be serialized and deserialized",
-    note = "derive both on `{Self}`: `#[derive(serde::Serialize, serde::Deserialize)]`; it must also be `Send` and own its data"
+    note = "a type of this crate derives both: `#[derive(serde::Serialize, serde::Deserialize)]`; it must also be `Send` and own its data",
+    note = "for a type of another crate, turn on that crate's feature `serde`, or send a type of your own in its place"
 )]
 #[doc(hidden)]
 pub trait Argument: Serialize + DeserializeOwned + Send + 'static {}
 
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + Send + 'static> Argument for T {}
+
+/// A type of a field of an error: as an argument.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent as a field of an error",
+    label = "cannot be serialized and deserialized",
+    note = "the cause of an error, such as `std::io::Error`, stays in the service: write `#[rpc(skip)]` on the field",
+    note = "a type of this crate derives both: `#[derive(serde::Serialize, serde::Deserialize)]`; it must also be `Send` and own its data"
+)]
+#[doc(hidden)]
+pub trait ErrorField: Serialize + DeserializeOwned + Send + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Send + 'static> ErrorField for T {}
+
+/// An error that `?` converts to [`Error`].
+#[diagnostic::on_unimplemented(
+    message = "`?` cannot convert `{Self}` to `rpc_runtime::Error`",
+    label = "has no code for callers: write `.or_error(Code::Internal, \"what failed\")?`"
+)]
+#[doc(hidden)]
+pub trait IntoError {
+    /// Converts the error at the location of the caller, which is the `?`.
+    fn into_error(self, location: &'static Location<'static>) -> Error;
+}
 
 /// Wraps a dependency's error in the variant `reason` of the service's own enum.
 #[doc(hidden)]

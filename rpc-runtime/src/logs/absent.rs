@@ -28,6 +28,8 @@ impl LogExporterBuilder {
 /// The log export part of [`ServerOptions`](crate::ServerOptions).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct LogExportOptions {
+    /// Whether the options on the command line begin with `--rpc-`.
+    pub(crate) prefixed: bool,
     pub(crate) sink: Option<String>,
     pub(crate) spool: Option<PathBuf>,
     pub(crate) filter: Option<String>,

@@ -12,9 +12,13 @@ use crate::error::Argument;
 
 type Write<F> = for<'a> fn(
     <F as ArgumentForm>::Borrowed<'a>,
+    DefaultValue<F>,
     &mut Vec<u8>,
     Position,
 ) -> Result<WriteOutcome, EncodeError>;
+
+/// The value of an argument whose field is missing; `None` if the field is required.
+type DefaultValue<F> = fn() -> Option<<F as ArgumentForm>::Owned>;
 
 /// Reads a value and writes it in the form for the log.
 pub(crate) type Transcode = fn(&mut Cursor<'_>, &mut Vec<u8>) -> Result<WriteOutcome, DecodeError>;
@@ -23,7 +27,7 @@ pub(crate) type Transcode = fn(&mut Cursor<'_>, &mut Vec<u8>) -> Result<WriteOut
 pub struct ArgumentCodec<F: ArgumentForm> {
     write: Write<F>,
     read: fn(&mut Cursor<'_>, Position) -> Result<F::Owned, DecodeError>,
-    default_if_missing: fn() -> Option<F::Owned>,
+    default_if_missing: DefaultValue<F>,
     /// Whether the default is also the value of a `null` that the type does not accept.
     default_if_null: bool,
     message: fn(&[u8]) -> Result<F::Owned, DecodeError>,
@@ -34,7 +38,7 @@ pub struct ArgumentCodec<F: ArgumentForm> {
 #[must_use]
 pub const fn argument<F: ArgumentFormCodec>() -> ArgumentCodec<F> {
     ArgumentCodec {
-        write: F::write,
+        write: write::<F>,
         read: F::read,
         default_if_missing: F::default_if_missing,
         default_if_null: false,
@@ -49,10 +53,18 @@ pub const fn argument_or_default<F: ArgumentFormCodec>() -> ArgumentCodec<F>
 where
     F::Owned: Default,
 {
+    argument_or(default_value)
+}
+
+/// Returns the codec of an argument with `#[rpc(default = …)]`.
+#[must_use]
+pub const fn argument_or<F: ArgumentFormCodec>(
+    default: fn() -> Option<F::Owned>,
+) -> ArgumentCodec<F> {
     ArgumentCodec {
         write: F::write_or_default,
         read: F::read,
-        default_if_missing: default_value,
+        default_if_missing: default,
         default_if_null: true,
         message: not_a_message,
         transcode: transcode_or_default::<F>,
@@ -78,8 +90,18 @@ pub const fn message<T: Argument>() -> ArgumentCodec<Owned<T>> {
     }
 }
 
+fn write<F: ArgumentFormCodec>(
+    value: F::Borrowed<'_>,
+    _: DefaultValue<F>,
+    out: &mut Vec<u8>,
+    position: Position,
+) -> Result<WriteOutcome, EncodeError> {
+    F::write(value, out, position)
+}
+
 fn write_message<T: Argument>(
     value: &T,
+    _: DefaultValue<Owned<T>>,
     out: &mut Vec<u8>,
     _: Position,
 ) -> Result<WriteOutcome, EncodeError> {
@@ -227,12 +249,18 @@ macro_rules! tuples {
             ) -> Result<Vec<u8>, EncodeError> {
                 let mut out = Vec::with_capacity(128);
                 if method.style == MessageStyle::Message {
-                    $((codecs.$index.write)(arguments.$index, &mut out, Position::Inner)?;)*
+                    $((codecs.$index.write)(
+                        arguments.$index,
+                        codecs.$index.default_if_missing,
+                        &mut out,
+                        Position::Inner,
+                    )?;)*
                     return Ok(out);
                 }
                 let mut object = ObjectWriter::open(&mut out);
                 $(object.field(method.arguments[$index].name, |out| {
-                    (codecs.$index.write)(arguments.$index, out, Position::Field)
+                    let codec = &codecs.$index;
+                    (codec.write)(arguments.$index, codec.default_if_missing, out, Position::Field)
                 })?;)*
                 object.close();
                 Ok(out)

@@ -34,13 +34,11 @@ pub trait ArgumentFormCodec: ArgumentForm {
     #[doc(hidden)]
     fn write_or_default(
         value: Self::Borrowed<'_>,
+        _default: fn() -> Option<Self::Owned>,
         out: &mut Vec<u8>,
         position: Position,
-    ) -> Result<WriteOutcome, EncodeError>
-    where
-        Self::Owned: Default,
-    {
-        // The values of the other forms are never left out, or are `None` by default.
+    ) -> Result<WriteOutcome, EncodeError> {
+        // Only an `Option` may be left out.
         Self::write(value, out, position)
     }
     #[doc(hidden)]
@@ -80,13 +78,11 @@ impl<T: Argument> ArgumentFormCodec for Owned<T> {
 
     fn write_or_default(
         value: &T,
+        default: fn() -> Option<T>,
         out: &mut Vec<u8>,
         position: Position,
-    ) -> Result<WriteOutcome, EncodeError>
-    where
-        T: Default,
-    {
-        json::write_or_default(value, out, position)
+    ) -> Result<WriteOutcome, EncodeError> {
+        json::write_or_default(value, default, out, position)
     }
 
     fn read(cursor: &mut Cursor<'_>, position: Position) -> Result<T, DecodeError> {
@@ -207,6 +203,21 @@ impl<F: ArgumentFormCodec> ArgumentFormCodec for Optional<F> {
             Some(value) => F::write(value, out, Position::Some),
             None => json::write_value(&None::<()>, out, position),
         }
+    }
+
+    fn write_or_default(
+        value: Option<F::Borrowed<'_>>,
+        default: fn() -> Option<Self::Owned>,
+        out: &mut Vec<u8>,
+        position: Position,
+    ) -> Result<WriteOutcome, EncodeError> {
+        let written = Self::write(value, out, position)?;
+        if written == WriteOutcome::Nothing && default().flatten().is_some() {
+            // A missing field would be read as the default.
+            out.extend_from_slice(b"null");
+            return Ok(WriteOutcome::Value);
+        }
+        Ok(written)
     }
 
     fn read(cursor: &mut Cursor<'_>, _: Position) -> Result<Option<F::Owned>, DecodeError> {

@@ -10,7 +10,7 @@ mod redacted;
 mod reply;
 
 pub use arguments::{
-    ArgumentCodec, Arguments, argument, argument_or_default, idempotency_key, message,
+    ArgumentCodec, Arguments, argument, argument_or, argument_or_default, idempotency_key, message,
 };
 pub use form::{ArgumentForm, ArgumentFormCodec, Optional, Owned, Slice, Str};
 pub(crate) use redacted::RedactedArguments;

@@ -33,10 +33,12 @@
 //! On a client a layer runs once per call, around all attempts. A layer added by
 //! [`Client::attempt_layer`](crate::Client::attempt_layer) runs once per attempt.
 
+mod attempts;
 mod body;
 mod layer;
 mod tower;
 
+pub(crate) use attempts::AttemptLog;
 pub use body::Body;
 pub(crate) use body::{BodyKind, Guards};
 pub use layer::{BoxFuture, Layer, Next};
@@ -44,6 +46,7 @@ pub(crate) use layer::{InnerService, Layers};
 pub use tower::{TowerFuture, TowerLayer, TowerService};
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::context::Context;
 use crate::descriptor::MethodDescriptor;
@@ -64,6 +67,8 @@ pub struct Request {
     send_options: SendOptions,
     /// Whether a layer has replaced the context, and the rest of the stack does not run in it yet.
     has_new_context: bool,
+    /// The log of the attempts, if the call has a handle.
+    attempts: Option<Arc<AttemptLog>>,
 }
 
 impl Request {
@@ -81,6 +86,7 @@ impl Request {
             retry: true,
             send_options: SendOptions::default(),
             has_new_context: false,
+            attempts: None,
         }
     }
 
@@ -146,6 +152,14 @@ impl Request {
 
     pub(crate) fn set_retry(&mut self, retry: bool) {
         self.retry = retry;
+    }
+
+    pub(crate) fn attempts(&self) -> Option<&Arc<AttemptLog>> {
+        self.attempts.as_ref()
+    }
+
+    pub(crate) fn set_attempts(&mut self, attempts: Arc<AttemptLog>) {
+        self.attempts = Some(attempts);
     }
 
     pub(crate) fn send_options(&self) -> SendOptions {

@@ -27,18 +27,29 @@ pub(crate) fn sign(
     host: &HeaderValue,
     request: &mut http::Request<Bytes>,
 ) {
-    name_signed_headers(request.headers_mut());
     // Not the path of the request, because a server mounted under a prefix does not see the prefix.
     let target = match request.uri().query() {
         None => Cow::Borrowed(method.path),
         Some(query) => Cow::Owned(format!("{}?{query}", method.path)),
     };
     let host = host.to_str().unwrap_or_default();
+    sign_parts(keys, method.service, host, &target, request);
+}
+
+/// Signs a request with these parts; see `docs/request-signature.md`.
+pub(super) fn sign_parts(
+    keys: &IdentityKeys,
+    audience: &str,
+    host: &str,
+    target: &str,
+    request: &mut http::Request<Bytes>,
+) {
+    name_signed_headers(request.headers_mut());
     let signable = SignableRequest {
-        audience: method.service,
+        audience,
         host: &name_of(host),
         verb: request.method().as_str(),
-        target: &target,
+        target,
         headers: covered(request.headers()),
     };
     let header = identity::sign(keys, &signable, request.body());
@@ -163,7 +174,7 @@ fn signable<'a>(head: &'a request::Parts, host: &'a str) -> SignableRequest<'a> 
 }
 
 /// Returns the service of a path such as `/fibpro.v1.LogSink/RecvLog`.
-fn service_of(path: &str) -> &str {
+pub(super) fn service_of(path: &str) -> &str {
     let path = path.strip_prefix('/').unwrap_or(path);
     path.rsplit_once('/').map_or("", |(service, _)| service)
 }

@@ -11,6 +11,7 @@ pub(crate) mod body;
 pub(crate) mod connect;
 pub(crate) mod context;
 pub(crate) mod identity;
+mod manual_signature;
 pub(crate) mod metadata;
 
 use crate::compression::Compression;

@@ -41,6 +41,16 @@ pub fn named<P: TypedValueParser>(parser: P) -> impl TypedValueParser<Value = P:
     Named(parser)
 }
 
+/// Parses a duration, such as `1500ms`, `2s` or `5m`, as the options of every server do. A value
+/// parser for clap.
+///
+/// # Errors
+///
+/// The problem, for a message.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    crate::duration::parse(text)
+}
+
 /// Returns a value parser whose errors show the value without the parts of a URL that may be
 /// secret: credentials, query and fragment.
 pub fn masked_url<P: TypedValueParser>(parser: P) -> impl TypedValueParser<Value = P::Value> {

@@ -27,6 +27,7 @@ use super::limits::Limits;
 use super::memory::MessageMemory;
 use super::plain_routes::PlainRoutes;
 use super::process::lifecycle::{Lifecycle, ReadinessCheck};
+use super::process::tasks::Work;
 use super::routes::{RouteTable, RouteTableBuilder};
 use super::transport::peers::PeerLimiter;
 use crate::builtin::{self, DroppedLogs};
@@ -62,6 +63,7 @@ pub(crate) struct ServerInner {
     memory: Arc<MessageMemory>,
     /// Tasks that may outlive their call.
     tasks: TaskTracker,
+    work: Arc<Work>,
 }
 
 /// The configuration of a [`ServerInner`].
@@ -166,6 +168,7 @@ impl ServerInner {
         let connections = Arc::clone(metrics.connections());
         let observers = Observers::new(config.observers).with(metrics);
         let tasks = TaskTracker::new();
+        let work = Work::new(tasks.clone());
         config.limits.check(routes.longest_path())?;
         if let Some(store) = &config.idempotency {
             store.check()?;
@@ -184,7 +187,8 @@ impl ServerInner {
             server_info: Arc::new(
                 ServerInfo::new(source, config.identity.clone(), config.flags)
                     .with_is_log_sink(is_log_sink)
-                    .with_client_metrics(outgoing),
+                    .with_client_metrics(outgoing)
+                    .with_work(Arc::<Work>::clone(&work)),
             ),
             connections: Arc::new(Semaphore::new(
                 config.limits.connections.min(Semaphore::MAX_PERMITS),
@@ -203,6 +207,7 @@ impl ServerInner {
             lifecycle: Lifecycle::new(config.checks),
             verifier: config.identity.map(Verifier::new),
             tasks,
+            work,
         }))
     }
 
@@ -357,6 +362,11 @@ impl ServerInner {
 
     pub(super) fn tasks(&self) -> &TaskTracker {
         &self.tasks
+    }
+
+    /// Returns what tells the work of the server of its stop.
+    pub(super) fn work(&self) -> &Arc<Work> {
+        &self.work
     }
 }
 

@@ -16,6 +16,7 @@ mod middleware;
 mod options;
 mod panic;
 mod plain_routes;
+mod prefixed_options;
 mod process;
 mod routes;
 #[cfg(feature = "tls")]
@@ -36,10 +37,12 @@ pub use cors::Cors;
 pub use http_layers::HttpService;
 pub use limits::Limits;
 pub use options::ServerOptions;
+pub use prefixed_options::PrefixedServerOptions;
 pub use process::bound::BoundServer;
 pub use process::log::LogFormat;
 pub use process::log_filter::LogFilter;
 pub use process::signals::{ProcessSignal, ProcessSignals};
+pub use process::tasks::TaskOutcome;
 #[cfg(feature = "_fuzz")]
 pub(crate) use transport::fuzzing::{client_behind_proxies, parse_proxy_header, serve_in_memory};
 #[cfg(unix)]

@@ -16,6 +16,7 @@ use super::process::log::LogFormat;
 use crate::duration;
 use crate::error::Result;
 use crate::logs::{LogExportOptions, LogExporterBuilder};
+use crate::text::option_name;
 
 // Not a comment here: clap would make it the description of a program that has none.
 #[doc = include_str!("options.md")]
@@ -28,7 +29,9 @@ pub struct ServerOptions {
     /// Address to listen on for other services: `HOST:PORT` (port 0 selects a free one), `:PORT`
     /// (on all interfaces) or `unix:/PATH`; may be repeated
     #[arg(
-        long,
+        id = "rpc-listen",
+        long = "listen",
+        global = true,
         env = variable("RPC_LISTEN"),
         value_name = "ADDRESS",
         value_delimiter = ',',
@@ -38,7 +41,9 @@ pub struct ServerOptions {
 
     /// Address of an untrusted (edge) listener; may be repeated
     #[arg(
-        long,
+        id = "rpc-listen-edge",
+        long = "listen-edge",
+        global = true,
         env = variable("RPC_LISTEN_EDGE"),
         value_name = "ADDRESS",
         value_delimiter = ',',
@@ -49,7 +54,9 @@ pub struct ServerOptions {
     /// Further host name by which callers on this host address the server, such as `pricing.test`;
     /// may be repeated
     #[arg(
-        long,
+        id = "rpc-host-name",
+        long = "host-name",
+        global = true,
         env = variable("RPC_HOST_NAME"),
         value_name = "NAME",
         value_delimiter = ',',
@@ -58,38 +65,40 @@ pub struct ServerOptions {
     pub host_name: Vec<String>,
 
     /// File mode of Unix sockets, such as 660 [default: 600]
-    #[arg(long, env = variable("RPC_SOCKET_MODE"), value_name = "MODE", value_parser = named(mode))]
+    #[arg(id = "rpc-socket-mode", long = "socket-mode", global = true, env = variable("RPC_SOCKET_MODE"), value_name = "MODE", value_parser = named(mode))]
     pub socket_mode: Option<u32>,
 
     /// Environment of this process [default: prod]
-    #[arg(long, env = variable("RPC_ENVIRONMENT"), value_name = "NAME", value_parser = named(StringValueParser::new()))]
+    #[arg(id = "rpc-environment", long = "environment", global = true, env = variable("RPC_ENVIRONMENT"), value_name = "NAME", value_parser = named(StringValueParser::new()))]
     pub environment: Option<String>,
 
     /// Instance name of the server [default: its first TCP
     /// address, or the process ID]
-    #[arg(long, env = variable("RPC_INSTANCE"), value_name = "NAME", value_parser = named(StringValueParser::new()))]
+    #[arg(id = "rpc-instance", long = "instance", global = true, env = variable("RPC_INSTANCE"), value_name = "NAME", value_parser = named(StringValueParser::new()))]
     pub instance: Option<String>,
 
     /// File of the identity keys; with keys, only signed calls are accepted
-    #[arg(long, env = variable("RPC_IDENTITY_KEY_FILE"), value_name = "FILE", value_parser = named(PathBufValueParser::new()))]
+    #[arg(id = "rpc-identity-key-file", long = "identity-key-file", global = true, env = variable("RPC_IDENTITY_KEY_FILE"), value_name = "FILE", value_parser = named(PathBufValueParser::new()))]
     pub identity_key_file: Option<PathBuf>,
 
     /// Certificate of the TCP listeners, which then serve TLS: a PEM file, reloaded when it changes
-    #[arg(long, env = variable("RPC_TLS_CERT"), value_name = "FILE", value_parser = named(PathBufValueParser::new()))]
+    #[arg(id = "rpc-tls-cert", long = "tls-cert", global = true, env = variable("RPC_TLS_CERT"), value_name = "FILE", value_parser = named(PathBufValueParser::new()))]
     pub tls_cert: Option<PathBuf>,
 
     /// Private key of the certificate: a PEM file
-    #[arg(long, env = variable("RPC_TLS_KEY"), value_name = "FILE", value_parser = named(PathBufValueParser::new()))]
+    #[arg(id = "rpc-tls-key", long = "tls-key", global = true, env = variable("RPC_TLS_KEY"), value_name = "FILE", value_parser = named(PathBufValueParser::new()))]
     pub tls_key: Option<PathBuf>,
 
     /// Certificate authorities of client certificates, which are then required: a PEM file
-    #[arg(long, env = variable("RPC_TLS_CLIENT_CA"), value_name = "FILE", value_parser = named(PathBufValueParser::new()))]
+    #[arg(id = "rpc-tls-client-ca", long = "tls-client-ca", global = true, env = variable("RPC_TLS_CLIENT_CA"), value_name = "FILE", value_parser = named(PathBufValueParser::new()))]
     pub tls_client_ca: Option<PathBuf>,
 
     /// Network of proxies that state the addresses of their clients, such as `10.0.0.0/8`; may be
     /// repeated
     #[arg(
-        long,
+        id = "rpc-trusted-proxy",
+        long = "trusted-proxy",
+        global = true,
         env = variable("RPC_TRUSTED_PROXY"),
         value_name = "NETWORK",
         value_delimiter = ',',
@@ -98,55 +107,71 @@ pub struct ServerOptions {
     pub trusted_proxy: Vec<String>,
 
     /// Format of the log on stderr [default: text]
-    #[arg(long, env = variable("RPC_LOG_FORMAT"), value_name = "FORMAT", value_parser = named(EnumValueParser::<LogFormat>::new()))]
+    #[arg(id = "rpc-log-format", long = "log-format", global = true, env = variable("RPC_LOG_FORMAT"), value_name = "FORMAT", value_parser = named(EnumValueParser::<LogFormat>::new()))]
     pub log_format: Option<LogFormat>,
 
     /// URL of the log sink that receives the log in addition to stderr
-    #[arg(long, env = variable("RPC_LOGSINK"), value_name = "URL", value_parser = named(StringValueParser::new()))]
+    #[arg(id = "rpc-logsink", long = "logsink", global = true, env = variable("RPC_LOGSINK"), value_name = "URL", value_parser = named(StringValueParser::new()))]
     pub logsink: Option<String>,
 
     /// Events to export to the log sink, as levels by target [default: info, and warn for events of
     /// calls]
-    #[arg(long, env = variable("RPC_SHIP_LOG"), value_name = "FILTER", value_parser = named(StringValueParser::new()))]
+    #[arg(id = "rpc-ship-log", long = "ship-log", global = true, env = variable("RPC_SHIP_LOG"), value_name = "FILTER", value_parser = named(StringValueParser::new()))]
     pub ship_log: Option<String>,
 
     /// Folder for log records while the log sink is unavailable [default: a folder of this user
     /// among the temporary files]
-    #[arg(long, env = variable("RPC_LOG_SPOOL"), value_name = "FOLDER", value_parser = named(PathBufValueParser::new()))]
+    #[arg(id = "rpc-log-spool", long = "log-spool", global = true, env = variable("RPC_LOG_SPOOL"), value_name = "FOLDER", value_parser = named(PathBufValueParser::new()))]
     pub log_spool: Option<PathBuf>,
 
     /// Time to keep serving as not ready after a stop signal, such as `5s` [default: 500ms after
     /// SIGTERM, 0s after SIGINT]
-    #[arg(long, env = variable("RPC_LAME_DUCK"), value_name = "TIME", value_parser = named(duration::parse))]
+    #[arg(id = "rpc-lame-duck", long = "lame-duck", global = true, env = variable("RPC_LAME_DUCK"), value_name = "TIME", value_parser = named(duration::parse))]
     pub lame_duck: Option<Duration>,
 
     /// Flag of the server, such as `log_rpc=true`; may be repeated
-    #[arg(long, value_name = "NAME=VALUE")]
+    #[arg(
+        id = "rpc-flag",
+        long = "flag",
+        global = true,
+        value_name = "NAME=VALUE"
+    )]
     pub flag: Vec<String>,
 
     /// File with a line `NAME = VALUE` for each flag, reloaded when it changes
-    #[arg(long, env = variable("RPC_FLAGS_FILE"), value_name = "FILE", value_parser = named(PathBufValueParser::new()))]
+    #[arg(id = "rpc-flags-file", long = "flags-file", global = true, env = variable("RPC_FLAGS_FILE"), value_name = "FILE", value_parser = named(PathBufValueParser::new()))]
     pub flags_file: Option<PathBuf>,
 
     /// The variables `RPC_FLAG_…`.
     #[arg(skip = environment())]
     flag_variables: Vec<(OsString, OsString)>,
+
+    /// Whether the options on the command line begin with `--rpc-`.
+    #[arg(skip)]
+    pub(super) prefixed: bool,
+
     /// Inject the faults that requests ask for in the header `x-rpc-fault`, for tests
-    #[arg(long, env = variable("RPC_ALLOW_FAULTS"), value_parser = named(BoolishValueParser::new()))]
+    #[arg(id = "rpc-allow-faults", long = "allow-faults", global = true, env = variable("RPC_ALLOW_FAULTS"), value_parser = named(BoolishValueParser::new()))]
     pub allow_faults: bool,
 }
 
 impl Server {
     /// Applies the options of the command line and the environment, which override the program's
     /// settings. If any address is given, all addresses that the program set are replaced.
-    pub fn options(mut self, options: ServerOptions) -> Self {
+    pub fn options(mut self, options: impl Into<ServerOptions>) -> Self {
+        let options = options.into();
+        let prefixed = options.prefixed;
+        self.process.prefixed_options = prefixed;
         if !(options.listen.is_empty() && options.listen_edge.is_empty()) {
             self.process.listen.clear();
             for address in options.listen {
-                self = self.listen_option(address, "--listen (RPC_LISTEN)");
+                self = self.listen_option(address, option_name!(prefixed, "listen (RPC_LISTEN)"));
             }
             for address in options.listen_edge {
-                self = self.listen_edge_option(address, "--listen-edge (RPC_LISTEN_EDGE)");
+                self = self.listen_edge_option(
+                    address,
+                    option_name!(prefixed, "listen-edge (RPC_LISTEN_EDGE)"),
+                );
             }
         }
         self.config.hosts.extend(options.host_name);
@@ -155,11 +180,12 @@ impl Server {
         }
         if let Some(environment) = options.environment {
             self.config.environment = environment;
-            self.process.environment_option = Some("--environment (RPC_ENVIRONMENT)");
+            self.process.environment_option =
+                Some(option_name!(prefixed, "environment (RPC_ENVIRONMENT)"));
         }
         if options.instance.is_some() {
             self.config.instance = options.instance;
-            self.process.instance_option = Some("--instance (RPC_INSTANCE)");
+            self.process.instance_option = Some(option_name!(prefixed, "instance (RPC_INSTANCE)"));
         }
         if options.identity_key_file.is_some() {
             self.process.identity_file = options.identity_key_file;
@@ -168,6 +194,7 @@ impl Server {
             certificate: options.tls_cert,
             key: options.tls_key,
             client_ca: options.tls_client_ca,
+            prefixed,
         };
         self.config.proxies.extend(options.trusted_proxy);
         if let Some(lame_duck) = options.lame_duck {
@@ -177,13 +204,15 @@ impl Server {
         self.flags_given(&options.flag, &options.flag_variables);
         if options.flags_file.is_some() {
             self.process.flags_file = options.flags_file;
-            self.process.flags_file_option = Some("--flags-file (RPC_FLAGS_FILE)");
+            self.process.flags_file_option =
+                Some(option_name!(prefixed, "flags-file (RPC_FLAGS_FILE)"));
         }
         self.config.allow_faults |= options.allow_faults;
         if let Some(format) = options.log_format {
             self.process.log_format = format;
         }
         self.process.log_export_options = LogExportOptions {
+            prefixed,
             sink: options.logsink,
             spool: options.log_spool,
             filter: options.ship_log,
@@ -201,6 +230,7 @@ impl ServerOptions {
     /// `invalid_argument` for an invalid URL or filter.
     pub fn log_exporter(&self) -> Result<Option<LogExporterBuilder>> {
         LogExportOptions {
+            prefixed: self.prefixed,
             sink: self.logsink.clone(),
             spool: self.log_spool.clone(),
             filter: self.ship_log.clone(),

@@ -1,7 +1,8 @@
 //! The greeter that the clients of this folder call: `greeter`.
 //!
 //! It prints the addresses of an internal listener and of an edge listener, and serves until its
-//! standard input ends, so that it never outlives the script that started it.
+//! standard input ends, so that it never outlives the script that started it. With the argument
+//! KEY_FILE, the internal listener accepts signed calls only.
 
 mod messages;
 mod proto_json;
@@ -11,6 +12,7 @@ use std::error::Error as StdError;
 use std::io::Write as _;
 use std::time::Duration;
 
+use rpc_runtime::IdentityKeys;
 use rpc_runtime::error::Detail;
 use rpc_runtime::prelude::*;
 use tokio::io::AsyncReadExt as _;
@@ -153,12 +155,14 @@ fn return_metadata(ctx: &Context) -> Result<()> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn StdError>> {
-    let server = Server::new("greeter")
+    let mut server = Server::new("greeter")
         .listen("127.0.0.1:0")
         .listen_edge("127.0.0.1:0")
-        .add(GreeterServer::new(Greetings::default()))
-        .bind()
-        .await?;
+        .add(GreeterServer::new(Greetings::default()));
+    if let Some(file) = std::env::args_os().nth(1) {
+        server = server.identity(IdentityKeys::from_file(file)?);
+    }
+    let server = server.bind().await?;
     let addresses = server.addresses();
     writeln!(
         std::io::stdout(),

@@ -77,8 +77,8 @@ fn values_of_options() {
     }
     let matches = command.try_get_matches_from(["server", "--socket-mode=660", "--lame-duck=2m"]);
     let matches = matches.unwrap();
-    let mode = matches.get_one::<u32>("socket_mode").unwrap();
-    let lame_duck = matches.get_one::<Duration>("lame_duck").unwrap();
+    let mode = matches.get_one::<u32>("rpc-socket-mode").unwrap();
+    let lame_duck = matches.get_one::<Duration>("rpc-lame-duck").unwrap();
     writeln!(shown, "{mode:o} {lame_duck:?}").unwrap();
     expect("option_values.txt", &shown);
 }

@@ -1,12 +1,12 @@
-//! Expands the client: a method for each method of the trait, and the trait itself for generic
-//! code.
+//! Expands the client: a method for each method of the trait.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
 
+use super::delegate::{self, declared};
 use super::{descriptor, method_span};
 use crate::names;
-use crate::service::model::{Argument, ArgumentForm, Method, Parameter, Service};
+use crate::service::model::{Argument, ArgumentForm, Method, Service};
 use crate::token_text::token_text;
 
 pub(super) fn definition(service: &Service) -> TokenStream {
@@ -36,7 +36,7 @@ pub(super) fn impls(service: &Service) -> TokenStream {
     let ping = service.ping.then(|| ping(service));
     let calls = service.methods.iter().map(|method| call(method, service));
     let Service { client, .. } = service;
-    let trait_impl = service.client_implements.then(|| trait_impl(service));
+    let trait_impl = delegate::client(service);
     quote_spanned! {Span::mixed_site()=>
         impl #client {
             #constructors
@@ -145,59 +145,4 @@ fn borrowed(argument: &Argument) -> TokenStream {
         ArgumentForm::Owned(_) => quote_spanned!(Span::mixed_site()=> &#ident),
         _ => quote_spanned!(Span::mixed_site()=> #ident),
     }
-}
-
-/// Expands `impl Foo for FooClient`. It loses the hop chain, which the trait's error type cannot
-/// carry.
-fn trait_impl(service: &Service) -> TokenStream {
-    let Service {
-        ident,
-        client,
-        methods,
-        ..
-    } = service;
-    let methods = methods.iter().map(forward);
-    quote_spanned! {Span::mixed_site()=>
-        impl #ident for #client {
-            #(#methods)*
-        }
-    }
-}
-
-fn forward(method: &Method) -> TokenStream {
-    let Method {
-        cfg_attrs,
-        context,
-        reply,
-        arguments,
-        ..
-    } = method;
-    let ident = method.ident();
-    let ty = &reply.ty;
-    let all = context
-        .iter()
-        .chain(arguments.iter().map(|argument| &argument.parameter))
-        .map(declared);
-    let names = arguments.iter().map(|argument| &argument.parameter.ident);
-    let call = quote_spanned!(method_span(method)=> Self::#ident(self, #(#names),*));
-    // The given context need not be the current one.
-    let call = match context {
-        Some(Parameter { ident, .. }) => {
-            quote_spanned!(Span::mixed_site()=> __rpc::Context::enter(#ident, || #call))
-        }
-        None => call,
-    };
-    quote_spanned! {method_span(method)=>
-        #(#cfg_attrs)*
-        #[track_caller]
-        // Not an `async fn`: the call is created here, in the caller's context and at the caller's
-        // line.
-        fn #ident(&self, #(#all),*) -> impl ::core::future::Future<Output = #ty> {
-            __rpc::outcome(#call)
-        }
-    }
-}
-
-fn declared(Parameter { ident, ty }: &Parameter) -> TokenStream {
-    quote_spanned!(Span::mixed_site()=> #ident: #ty)
 }

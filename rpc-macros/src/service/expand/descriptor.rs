@@ -1,7 +1,8 @@
 //! Expands the descriptors of the service and its methods, and the registry entry.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::quote_spanned;
+use quote::{ToTokens, quote_spanned};
+use syn::{Expr, Lit, spanned::Spanned};
 
 use super::{method_span, type_span};
 use crate::names;
@@ -15,6 +16,23 @@ pub(super) fn methods(service: &Service) -> TokenStream {
         .iter()
         .map(|method| method_static(method, service))
         .collect()
+}
+
+/// Expands a constant for each method: its full name, for policies, rate limits and layers.
+pub(super) fn full_names(service: &Service) -> TokenStream {
+    let Service { visibility, .. } = service;
+    let constants = service.methods.iter().filter_map(|method| {
+        let constant = names::constant(method.ident())?;
+        let cfg_attrs = &method.cfg_attrs;
+        let full_name = service.path(&method.wire_name.text).split_off(1);
+        let docs = format!("The full name of the method: `{full_name}`.");
+        Some(quote_spanned! {method_span(method)=>
+            #[doc = #docs]
+            #(#cfg_attrs)*
+            #visibility const #constant: &'static str = #full_name;
+        })
+    });
+    constants.collect()
 }
 
 /// Expands the static of the service, and its registration.
@@ -166,10 +184,32 @@ fn codec(method: &Method, argument: &Argument, form: &TokenStream) -> TokenStrea
         _ if argument.key.is_some() => {
             quote_spanned!(site=> __rpc::idempotency_key::<#form>(),)
         }
-        _ if argument.default.is_some() => {
-            quote_spanned!(site=> __rpc::argument_or_default::<#form>(),)
-        }
+        _ if argument.default.is_some() => match &argument.default_value {
+            Some(value) => {
+                let value = default_value(value, &argument.form);
+                quote_spanned!(site=> __rpc::argument_or::<#form>(|| ::core::option::Option::Some(#value)),)
+            }
+            None => quote_spanned!(site=> __rpc::argument_or_default::<#form>(),),
+        },
         _ => quote_spanned!(site=> __rpc::argument::<#form>(),),
+    }
+}
+
+/// Expands a default value: the expression, with its tokens as written, so that the compiler points
+/// to one of another type. A string literal becomes the `String` that the server decodes.
+fn default_value(value: &Expr, form: &ArgumentForm) -> TokenStream {
+    let is_text = matches!(value, Expr::Lit(literal) if matches!(literal.lit, Lit::Str(_)));
+    let value = if is_text {
+        quote_spanned!(value.span()=> ::core::convert::From::from(#value))
+    } else {
+        value.to_token_stream()
+    };
+    match form {
+        // `default = "en"` for an `Option<&str>`, which can also be `default = Some(…)`.
+        ArgumentForm::Optional(_) if is_text => {
+            quote_spanned!(Span::mixed_site()=> ::core::option::Option::Some(#value))
+        }
+        _ => value,
     }
 }
 

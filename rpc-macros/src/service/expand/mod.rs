@@ -7,6 +7,7 @@
 //! to the type.
 
 mod client;
+mod delegate;
 mod descriptor;
 mod server;
 mod trait_item;
@@ -26,6 +27,7 @@ pub(super) fn service(service: &Service) -> TokenStream {
     let client_impls = client::impls(service);
     let server_impls = server::impls(service);
     let local = client::local(service);
+    let arc = delegate::arc(service);
     let runtime = &service.runtime;
     let cfg_attrs = &service.cfg_attrs;
     let lints = allowed_lints(service);
@@ -43,6 +45,7 @@ pub(super) fn service(service: &Service) -> TokenStream {
             fn service() {}
             #methods
             #descriptor
+            #arc
             __rpc::sides! { client { #client_impls } server { #server_impls } both { #local } }
         };
     }

@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
 
-use super::{method_span, type_span};
+use super::{descriptor, method_span, type_span};
 use crate::names;
 use crate::service::model::{Argument, ArgumentForm, Method, Parameter, Service};
 
@@ -36,8 +36,8 @@ pub(super) fn impls(service: &Service) -> TokenStream {
         impl_param,
         ..
     } = service;
-    let name = server.to_string();
     let routes = service.methods.iter().map(|method| route(method, service));
+    let names = descriptor::full_names(service);
     let new = "Wraps an implementation, which clones of the server share.";
     let into_router = "Returns the service as an axum router, to be combined with other routes.\n\n# Errors\n\nIf two linked services have the same full name.";
     quote_spanned! {Span::mixed_site()=>
@@ -53,18 +53,12 @@ pub(super) fn impls(service: &Service) -> TokenStream {
             }
         }
 
-        // Not derived, since a derive requires `Clone` and `Debug` of the implementation.
-        impl<#impl_param> __rpc::Clone for #server<#impl_param> {
-            fn clone(&self) -> Self {
-                Self(__rpc::Arc::clone(&self.0))
-            }
+        // For one type, so that `FooServer::METHOD` needs no type argument.
+        impl #server<()> {
+            #names
         }
 
-        impl<#impl_param> __rpc::fmt::Debug for #server<#impl_param> {
-            fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-                __f.write_str(#name)
-            }
-        }
+        __rpc::server! { #server }
 
         impl<#impl_param: #ident> __rpc::Service for #server<#impl_param> {
             fn descriptor(&self) -> &'static __rpc::ServiceDescriptor {

@@ -12,7 +12,7 @@ use crate::token_text::token_text;
 const ARGUMENT: OptionSet = OptionSet {
     target: "an argument",
     options: &[
-        OptionSpec::flag("default"),
+        OptionSpec::with("default", "default = 20", ValueKind::OptionalExpr),
         OptionSpec::flag("secret"),
         OptionSpec::with(
             "idempotency_key",
@@ -45,7 +45,8 @@ pub(super) fn arguments(
             None => arguments.push(Argument {
                 form: wire_types::argument(&argument.ty, errors),
                 parameter,
-                default: options.flag("default").cloned(),
+                default: options.key("default").cloned(),
+                default_value: options.expr("default").cloned(),
                 secret: options.flag("secret").cloned(),
                 key: options.flag("idempotency_key").cloned(),
                 key_is_shared: options.has_word("idempotency_key"),

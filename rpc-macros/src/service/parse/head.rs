@@ -47,7 +47,7 @@ pub(crate) fn head(arguments: TokenStream, trait_item: &ItemTrait, errors: &mut 
         attributes,
         visibility: generated(&trait_item.vis),
         written_visibility: trait_item.vis.clone(),
-        client_implements: trait_item.supertraits.iter().all(is_client_trait),
+        delegates: trait_item.supertraits.iter().all(is_client_trait),
         supertraits: trait_item.supertraits.clone(),
         client: names::client(&ident),
         server: names::server(&ident),

@@ -69,6 +69,32 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Creates a client that sends its requests through an HTTP proxy.
+    pub(in crate::client) fn through_proxy(url: &str, proxy: &str) -> Result<Self> {
+        use super::limits::{CONNECT_TIMEOUT, POOL_IDLE};
+
+        let invalid = |problem: &dyn std::fmt::Display| {
+            let shown = crate::text::public_url(proxy);
+            let text = format!("invalid proxy URL `{shown}`: {problem}");
+            Error::without_location(Code::InvalidArgument, text)
+        };
+        if !proxy.starts_with("http://") && !proxy.starts_with("https://") {
+            return Err(invalid(&"expected `http://HOST:PORT`"));
+        }
+        let through = reqwest::Proxy::all(proxy).map_err(|error| invalid(&error.without_url()))?;
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .proxy(through)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE)
+            .tcp_nodelay(true)
+            .build();
+        let client = client.map_err(|error| invalid(&error.without_url()))?;
+        Self::with_reqwest(url, client)
+    }
+}
+
 impl HttpTransport {
     pub(super) async fn send_with_reqwest(
         &self,

@@ -5,6 +5,7 @@ use ::http::response::Parts;
 use bytes::Bytes;
 
 use super::http::HttpTransport;
+use crate::client::Client;
 use crate::error::{Code, Error, Result};
 
 /// A `reqwest` client, which does not exist without the feature `reqwest`.
@@ -17,6 +18,14 @@ impl ReqwestClient {
             Code::Unimplemented,
             "`https` URLs need the features `reqwest` and `tls` of rpc-runtime, or `reqwest` with `Client::with_reqwest`",
         ))
+    }
+}
+
+impl Client {
+    /// Rejects a proxy.
+    pub(in crate::client) fn through_proxy(_url: &str, _proxy: &str) -> Result<Self> {
+        let text = "a proxy needs the feature `reqwest` of rpc-runtime";
+        Err(Error::without_location(Code::Unimplemented, text))
     }
 }
 

@@ -23,14 +23,14 @@ pub(crate) fn write<T: Serialize + DeserializeOwned + 'static>(
     write_checked(value, out, position, default_if_missing, || None)
 }
 
-/// Writes the value of an argument that is `T::default()` if the field is missing or is a `null`
-/// that the type does not accept.
-pub(crate) fn write_or_default<T: Serialize + DeserializeOwned + Default + 'static>(
+/// Writes the value of an argument that is `default()` if the field is missing or is a `null` that
+/// the type does not accept.
+pub(crate) fn write_or_default<T: Serialize + DeserializeOwned + 'static>(
     value: &T,
+    default: fn() -> Option<T>,
     out: &mut Vec<u8>,
     position: Position,
 ) -> Result<WriteOutcome, EncodeError> {
-    let default = || Some(T::default());
     write_checked(value, out, position, default, default)
 }
 

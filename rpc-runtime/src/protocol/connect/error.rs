@@ -104,7 +104,8 @@ pub(crate) fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -
             .with_origin(Origin::Dependency)
             // The same body may be a gateway's.
             .with_source(described()),
-        _ => Error::without_location(code_from_status(status), described()),
+        _ => Error::without_location(code_from_status(status), described())
+            .with_http_status(status.as_u16()),
     };
     retry_after::add(&mut error, status, headers, code.is_none());
     if error.request_id().is_none() {

@@ -148,5 +148,6 @@ fn read_message(parts: &response::Parts, body: Bytes, limit: usize) -> Result<By
     Err(Error::without_location(
         code,
         describe_non_rpc_response(parts.status, &parts.headers, &body),
-    ))
+    )
+    .with_http_status(parts.status.as_u16()))
 }

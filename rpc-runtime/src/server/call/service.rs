@@ -344,10 +344,12 @@ fn into_response<A: Arguments, T, E>(
     match response {
         Ok(value) => Response::from_result(method.encode_value(&value).map(Body::message)),
         Err(error) => {
+            let location = context.error_location(&error);
             let mut error = method.encode_error(error);
             if !context.attach_error_chain(&mut error) {
                 context.mark_returned_variant::<E>(&mut error);
             }
+            error.locate(location);
             context.settle_execution(&mut error);
             error.remap_dependency_error(context.server().map_or("-", |server| server.as_str()));
             error.into()

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::bound::BoundServer;
-use super::config::TLS_OPTION;
 use crate::context::{Context, ServerInfo, Source};
 use crate::error::{Code, Error, Result};
 use crate::flags::{self as declared, Flags};
@@ -21,6 +20,7 @@ use crate::server::transport::listen::settings::{ListenOptions, ListenerSettings
 use crate::server::transport::listen::{self, BoundListener, Listener};
 use crate::server::transport::tls::{ServerTls, ServerTlsConfig};
 use crate::server::{Server, Trust};
+use crate::text::option_name;
 
 impl Server {
     /// Binds the addresses, without accepting connections yet. Use it to learn the port of an
@@ -62,8 +62,10 @@ impl Server {
     fn into_bound(mut self, listeners: Vec<(Listener, ListenOptions)>) -> Result<BoundServer> {
         check_registry()?;
         let lame_duck = self.process.lame_duck;
-        let (tls, tls_option) = match std::mem::take(&mut self.process.tls_options).config()? {
-            Some(config) => (Some(config), Some(TLS_OPTION)),
+        let tls_options = std::mem::take(&mut self.process.tls_options);
+        let certificate_option = tls_options.certificate_option();
+        let (tls, tls_option) = match tls_options.config()? {
+            Some(config) => (Some(config), Some(certificate_option)),
             None => (self.process.tls.take(), None),
         };
         let load = |config: ServerTlsConfig| {
@@ -71,6 +73,7 @@ impl Server {
             loaded.map_err(|error| named(tls_option, error))
         };
         let tls = tls.map(load).transpose()?;
+        let background = std::mem::take(&mut self.process.background);
         let inner = self.into_inner(&listeners)?;
         let bound = listeners.into_iter().map(|(listener, mut options)| {
             let tls = match options.tls.take() {
@@ -86,7 +89,7 @@ impl Server {
             })
         });
         let bound = bound.collect::<Result<_>>()?;
-        Ok(BoundServer::new(inner, bound, lame_duck))
+        Ok(BoundServer::new(inner, bound, lame_duck, background))
     }
 
     /// Takes the inherited sockets of the addresses, and binds the other addresses.
@@ -256,6 +259,7 @@ impl Server {
         mut self,
         listeners: &[(Listener, ListenOptions)],
     ) -> Result<Arc<ServerInner>> {
+        self.process.background.warn_if_dropped(&self.config.name);
         self.read_flags()?;
         let instance = match self.config.instance.take() {
             Some(instance) => instance,
@@ -264,7 +268,9 @@ impl Server {
         let source = self.source(&instance)?;
         if let Some(file) = self.process.identity_file {
             let keys = IdentityKeys::from_file(file);
-            let option = Some("--identity-key-file (RPC_IDENTITY_KEY_FILE)");
+            let prefixed = self.process.prefixed_options;
+            let option = option_name!(prefixed, "identity-key-file (RPC_IDENTITY_KEY_FILE)");
+            let option = Some(option);
             self.config.identity = Some(keys.map_err(|error| named(option, error))?);
         }
         let trusts = listeners.iter().map(|(_, options)| options.trust);

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::flags_file::FlagsFileWatcher;
 use super::lifecycle::Phase;
+use super::tasks::Background;
 use super::tls_files::TlsFilesWatcher;
 use crate::context::{Context, Source};
 use crate::flags::Flags;
@@ -47,6 +48,7 @@ pub struct BoundServer {
     listeners: Vec<BoundListener>,
     /// Lame duck time after SIGTERM.
     after_sigterm: Duration,
+    background: Background,
 }
 
 impl BoundServer {
@@ -55,6 +57,7 @@ impl BoundServer {
         inner: Arc<ServerInner>,
         listeners: Vec<BoundListener>,
         lame_duck: Option<Duration>,
+        background: Background,
     ) -> Self {
         let of_program = inner.limits().lame_duck;
         let of_program = (!of_program.is_zero()).then_some(of_program);
@@ -62,6 +65,7 @@ impl BoundServer {
             inner,
             listeners,
             after_sigterm: lame_duck.or(of_program).unwrap_or(LAME_DUCK_AFTER_SIGTERM),
+            background,
         }
     }
 
@@ -167,6 +171,12 @@ impl BoundServer {
     ///    dropped. Requests that are incomplete 3 s after the start of this step are rejected with
     ///    `unavailable`, or their connections are closed.
     ///
+    /// At the begin, background tasks and handlers learn of the stop: see [`Server::task`]. At the
+    /// end, the work of [`Server::on_shutdown`] is done.
+    ///
+    /// [`Server::task`]: crate::Server::task
+    /// [`Server::on_shutdown`]: crate::Server::on_shutdown
+    ///
     /// # Cancellation
     ///
     /// Dropping the future closes all connections and drops their running calls.
@@ -191,6 +201,7 @@ impl BoundServer {
             inner,
             listeners,
             after_sigterm,
+            background,
         } = self;
         let (phase, phases) = watch::channel(Phase::Serving);
         let _watching = FlagsFileWatcher::start(inner.server_info().flags());
@@ -203,11 +214,13 @@ impl BoundServer {
             phase.send_replace(next);
         };
         enter(Phase::Serving);
+        let background = background.start(inner.work());
         let lame_duck = match stop.await {
             StopCause::Requested => inner.limits().lame_duck,
             StopCause::Terminated => after_sigterm,
         };
         enter(Phase::LameDuck);
+        inner.work().stop();
         if !lame_duck.is_zero() {
             tracing::info!(target: "rpc", ?lame_duck, "lame duck: reporting not ready, still serving");
             sleep(lame_duck).await;
@@ -229,6 +242,8 @@ impl BoundServer {
         }
         let drain_timeout = inner.limits().drain_timeout;
         finish_tasks(&inner, drain_timeout.saturating_sub(started.elapsed())).await;
+        let end = started.checked_add(drain_timeout).unwrap_or(started);
+        background.finish(end).await;
     }
 }
 
@@ -254,7 +269,7 @@ fn spawn(
     };
 }
 
-/// Waits for the work of `detached` methods, at most for `limit`.
+/// Waits for the work of `detached` methods and for tasks of handlers, at most for `limit`.
 async fn finish_tasks(inner: &ServerInner, limit: Duration) {
     let tasks = inner.tasks();
     tasks.close();

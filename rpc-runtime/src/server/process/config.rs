@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::log::{self, LogFormat, ProcessLog};
+use super::tasks::Background;
 use crate::error::{Code, Error, Result};
 use crate::logs::{LogExportOptions, LogExporterBuilder};
 use crate::server::Trust;
 use crate::server::transport::listen::SOCKET_MODE;
 use crate::server::transport::listen::settings::ListenOptions;
 use crate::server::transport::tls::{self, ServerTlsConfig};
+use crate::text::option_name;
 
 /// The settings that only starting and running a server use: addresses, files and the log.
 pub(crate) struct ProcessConfig {
@@ -25,11 +27,15 @@ pub(crate) struct ProcessConfig {
     pub(crate) tls: Option<ServerTlsConfig>,
     /// The operator's options of TLS. They take precedence over `tls`.
     pub(crate) tls_options: TlsOptions,
+    /// The background tasks, and the work at the stop.
+    pub(crate) background: Background,
     /// The lame duck time that an operator has set; it may be 0.
     pub(crate) lame_duck: Option<Duration>,
     /// Read when the server starts; takes precedence over the identity keys of the program.
     pub(crate) identity_file: Option<PathBuf>,
     pub(crate) flags_file: Option<PathBuf>,
+    /// Whether the options on the command line begin with `--rpc-`.
+    pub(crate) prefixed_options: bool,
     /// The options that have set these values, for error messages.
     pub(crate) flags_file_option: Option<&'static str>,
     pub(crate) environment_option: Option<&'static str>,
@@ -50,12 +56,16 @@ pub(crate) struct TlsOptions {
     pub(crate) certificate: Option<PathBuf>,
     pub(crate) key: Option<PathBuf>,
     pub(crate) client_ca: Option<PathBuf>,
+    /// Whether the options on the command line begin with `--rpc-`.
+    pub(crate) prefixed: bool,
 }
 
-/// The option that errors of TLS files name.
-pub(crate) const TLS_OPTION: &str = "--tls-cert (RPC_TLS_CERT)";
-
 impl TlsOptions {
+    /// Returns the option that errors of TLS files name.
+    pub(crate) fn certificate_option(&self) -> &'static str {
+        option_name!(self.prefixed, "tls-cert (RPC_TLS_CERT)")
+    }
+
     /// Returns the TLS that the options describe; `None` without options.
     ///
     /// # Errors
@@ -63,22 +73,31 @@ impl TlsOptions {
     /// `invalid_argument` for options that need another one, `unimplemented` without the feature
     /// `tls`.
     pub(crate) fn config(self) -> Result<Option<ServerTlsConfig>> {
+        let prefixed = self.prefixed;
+        let certificate_option = self.certificate_option();
         let missing = |option: &str, other: &'static str| {
             let text =
                 format!("{option} is missing: a TLS listener needs a certificate and its key");
             Err(Error::without_location(Code::InvalidArgument, text).caused_by_option(other))
         };
+        let certificate_name = option_name!(prefixed, "tls-cert");
         match (self.certificate, self.key, self.client_ca) {
             (None, None, None) => Ok(None),
             (Some(certificate), Some(key), client_ca) => {
                 let config = tls::from_options(certificate, key, client_ca);
                 config
                     .map(Some)
-                    .map_err(|error| error.caused_by_option(TLS_OPTION))
+                    .map_err(|error| error.caused_by_option(certificate_option))
             }
-            (Some(_), None, _) => missing("--tls-key", TLS_OPTION),
-            (None, Some(_), _) => missing("--tls-cert", "--tls-key (RPC_TLS_KEY)"),
-            (None, None, Some(_)) => missing("--tls-cert", "--tls-client-ca (RPC_TLS_CLIENT_CA)"),
+            (Some(_), None, _) => missing(option_name!(prefixed, "tls-key"), certificate_option),
+            (None, Some(_), _) => missing(
+                certificate_name,
+                option_name!(prefixed, "tls-key (RPC_TLS_KEY)"),
+            ),
+            (None, None, Some(_)) => missing(
+                certificate_name,
+                option_name!(prefixed, "tls-client-ca (RPC_TLS_CLIENT_CA)"),
+            ),
         }
     }
 }
@@ -92,9 +111,11 @@ impl Default for ProcessConfig {
             socket_mode: SOCKET_MODE,
             tls: None,
             tls_options: TlsOptions::default(),
+            background: Background::default(),
             lame_duck: None,
             identity_file: None,
             flags_file: None,
+            prefixed_options: false,
             flags_file_option: None,
             environment_option: None,
             instance_option: None,

@@ -14,6 +14,7 @@ use crate::identity::IdentityKeys;
 use crate::logs::{self, LogExportOptions, LogExporter, LogExporterBuilder, PreparedExporter};
 use crate::server::panic;
 use crate::stderr::Stderr;
+use crate::text::option_name;
 
 /// The log format of a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -46,7 +47,9 @@ pub(crate) fn start_log(
     let builder = builder.filter(|builder| !logs::is_exporting_to(builder.target()));
     let prepared = builder.map(LogExporterBuilder::prepare).transpose();
     let prepared = prepared.map_err(|error| match options.spool {
-        Some(_) => error.caused_by_option("--log-spool (RPC_LOG_SPOOL)"),
+        Some(_) => {
+            error.caused_by_option(option_name!(options.prefixed, "log-spool (RPC_LOG_SPOOL)"))
+        }
         None => error,
     })?;
     let is_ours = install_subscriber(format, prepared.as_ref());
