@@ -196,7 +196,7 @@ impl ServerInner {
             peers: PeerLimiter::new(config.limits.connections_per_peer, &memory, connections),
             memory,
             gate: Arc::new(Gate::new(&config.limits)),
-            authentication: Authentication::new(config.authenticators, config.limits.running_calls),
+            authentication: Authentication::new(config.authenticators, &config.limits),
             limits: config.limits,
             observers,
             plain,

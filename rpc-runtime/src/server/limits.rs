@@ -41,6 +41,7 @@ pub(super) const MAX_HEADERS: usize = 16_384;
 /// | `running_calls` | 1,024 | new calls wait in a short queue; built-in methods, such as `Ping`, are not counted |
 /// | `queued_calls` | 256 | `unavailable` immediately, with a retry delay |
 /// | `queue_timeout` | 50 ms | `unavailable`, with a retry delay |
+/// | `wrong_credentials_per_peer` | 60 in a minute | `resource_exhausted`, with a retry delay, for all calls of that peer that are authenticated |
 /// | `default_deadline` | 30 s | `deadline_exceeded`; applies to calls without a deadline |
 /// | `deadline_cap` | 5 min | later deadlines are reduced to this |
 /// | `lame_duck` | 0 s; 500 ms after SIGTERM | not a limit: how long a stopping server keeps serving while it reports not ready |
@@ -111,6 +112,16 @@ pub struct Limits {
     /// Maximum time that a call waits in this queue. A call whose deadline passes in the queue is
     /// not run.
     pub queue_timeout: Duration,
+    /// Maximum number of wrong credentials of one peer in a minute, for servers with an
+    /// authenticator ([`Server::authenticate`](crate::Server::authenticate)). The peer may send
+    /// them at once, and regains one after another: of 60, one each second. Above it all its calls
+    /// at edge listeners are refused, also with the right credentials, except of built-in methods.
+    ///
+    /// A peer is what [`connections_per_peer`](Self::connections_per_peer) counts, but behind a
+    /// trusted proxy ([`Server::trusted_proxies`](crate::Server::trusted_proxies)) it is the client
+    /// of the proxy. Callers on Unix sockets are not counted. 10,000 peers are remembered; of more
+    /// than that, those with the most wrong credentials.
+    pub wrong_credentials_per_peer: usize,
     /// Deadline of a call that specifies none.
     pub default_deadline: Duration,
     /// Latest deadline that a call may specify. `#[rpc(timeout = …)]` overrides it for one method.
@@ -149,6 +160,7 @@ impl Limits {
             connections,
             connections_per_peer,
             running_calls,
+            wrong_credentials_per_peer,
             default_deadline,
             deadline_cap,
             // 0 is valid: no queue, no wait, no lame duck, no drain.
@@ -166,6 +178,7 @@ impl Limits {
             ("connections", *connections, 1),
             ("connections_per_peer", *connections_per_peer, 1),
             ("running_calls", *running_calls, 1),
+            ("wrong_credentials_per_peer", *wrong_credentials_per_peer, 1),
         ] {
             if value < min {
                 return Err(too_small(field, &value.to_string(), &min.to_string()));
@@ -212,6 +225,7 @@ impl Default for Limits {
             running_calls: 1024,
             queued_calls: 256,
             queue_timeout: Duration::from_millis(50),
+            wrong_credentials_per_peer: 60,
             default_deadline: Duration::from_secs(30),
             deadline_cap: Duration::from_secs(300),
             lame_duck: Duration::ZERO,

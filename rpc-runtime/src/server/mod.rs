@@ -15,6 +15,7 @@ mod memory;
 mod middleware;
 mod options;
 mod panic;
+pub(crate) mod peer_key;
 mod plain_routes;
 mod prefixed_options;
 mod process;

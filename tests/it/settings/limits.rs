@@ -16,7 +16,7 @@ use super::{NEXT, WorkClient, WorkServer, Worker, fields, server};
 
 type SetLimit = (&'static str, fn(&mut Limits, Extreme));
 
-const LIMITS: [SetLimit; 18] = [
+const LIMITS: [SetLimit; 19] = [
     ("message_bytes", |limits, value| {
         limits.message_bytes = value.number();
     }),
@@ -59,6 +59,9 @@ const LIMITS: [SetLimit; 18] = [
     ("queue_timeout", |limits, value| {
         limits.queue_timeout = value.time();
     }),
+    ("wrong_credentials_per_peer", |limits, value| {
+        limits.wrong_credentials_per_peer = value.number();
+    }),
     ("default_deadline", |limits, value| {
         limits.default_deadline = value.time();
     }),
@@ -74,7 +77,7 @@ const LIMITS: [SetLimit; 18] = [
 ];
 
 /// The fields of which 0 and 1 are refused, except 1 where it is in the list.
-const REFUSED_AT_0: [&str; 14] = [
+const REFUSED_AT_0: [&str; 15] = [
     "message_bytes",
     "buffered_bytes",
     "header_bytes",
@@ -87,10 +90,16 @@ const REFUSED_AT_0: [&str; 14] = [
     "connections",
     "connections_per_peer",
     "running_calls",
+    "wrong_credentials_per_peer",
     "default_deadline",
     "deadline_cap",
 ];
-const SERVES_AT_1: [&str; 3] = ["connections", "connections_per_peer", "running_calls"];
+const SERVES_AT_1: [&str; 4] = [
+    "connections",
+    "connections_per_peer",
+    "running_calls",
+    "wrong_credentials_per_peer",
+];
 
 #[test]
 fn every_field_of_the_limits_is_tested() {

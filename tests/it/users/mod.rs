@@ -3,6 +3,7 @@
 mod bad_credentials;
 mod by_user;
 mod forged;
+mod guesser;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -58,13 +58,24 @@ impl From<Error> for Rejected {
     }
 }
 
+impl From<Refused> for Rejected {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Full(error) => rejected(error, Rejection::Overload),
+            Refused::Guessing(error) => rejected(error, Rejection::RateLimit),
+            Refused::Credentials(error) => error.into(),
+        }
+    }
+}
+
 /// Admits a call, and authenticates its user.
 ///
 /// # Errors
 ///
 /// `unauthenticated` for a caller without valid credentials, `permission_denied` for a caller that
-/// the policy does not allow, `resource_exhausted` for a caller above its rate limit, `unavailable`
-/// if too many calls run and wait, `deadline_exceeded` if the deadline passes in the queue.
+/// the policy does not allow, `resource_exhausted` for a caller above its rate limit and for a peer
+/// that tries too many credentials, `unavailable` if too many calls run and wait,
+/// `deadline_exceeded` if the deadline passes in the queue.
 pub(crate) async fn enter<'g>(
     gate: &'g Gate,
     authentication: &Authentication,
@@ -91,14 +102,9 @@ async fn enter_as_user<'g>(
     rules: &AdmissionRules<'_>,
     context: &Context,
 ) -> Result<Option<Permit<'g>>, Rejected> {
+    authentication.check_peer(context)?;
     let permit = gate.enter(context.deadline()).await.map_err(full)?;
-    authentication
-        .run(context, rules.user)
-        .await
-        .map_err(|refused| match refused {
-            Refused::Full(error) => rejected(error, Rejection::Overload),
-            Refused::Credentials(error) => error.into(),
-        })?;
+    authentication.run(context, rules.user).await?;
     rules.check(context)?;
     Ok(Some(permit))
 }

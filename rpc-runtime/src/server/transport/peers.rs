@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -10,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::observe::ConnectionMetrics;
 use crate::server::call::trust::PeerOrigin;
 use crate::server::memory::{MessageMemory, PeerMemory};
+use crate::server::peer_key::PeerKey;
 use crate::sync::MutexExt as _;
 
 /// The number of peers without a connection from which they are checked for being unused.
@@ -59,14 +59,6 @@ impl Peers {
         self.departed = departed.count();
         self.check_departed = 2 * self.departed;
     }
-}
-
-/// Identifies a peer. IPv6 peers are identified by their /64 network, because a single host can use
-/// 2⁶⁴ addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum PeerKey {
-    V4([u8; 4]),
-    V6Network([u8; 8]),
 }
 
 impl PeerLimiter {
@@ -149,13 +141,7 @@ fn key(origin: PeerOrigin) -> Option<PeerKey> {
     let PeerOrigin::Tcp { peer, .. } = origin else {
         return None;
     };
-    Some(match peer.ip().to_canonical() {
-        IpAddr::V4(ip) => PeerKey::V4(ip.octets()),
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, e, f, g, h, ..] = ip.octets();
-            PeerKey::V6Network([a, b, c, d, e, f, g, h])
-        }
-    })
+    Some(PeerKey::of(peer.ip()))
 }
 
 /// Permit for one open connection of a peer.

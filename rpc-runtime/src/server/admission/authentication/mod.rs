@@ -16,7 +16,9 @@
 //! services, which send the user of their own call.
 //!
 //! At most a quarter of [`Limits::running_calls`](crate::Limits::running_calls) are authenticated
-//! at once, each for at most 5 s.
+//! at once, each for at most 5 s. A peer that has sent too many wrong credentials
+//! ([`Limits::wrong_credentials_per_peer`](crate::Limits::wrong_credentials_per_peer)) is refused
+//! with `resource_exhausted` until it may try again, also with the right ones.
 //!
 //! ```
 //! use rpc_runtime::authentication::BearerAuth;
@@ -53,6 +55,7 @@
 mod basic;
 mod bearer;
 mod stage;
+mod wrong_credentials;
 
 pub use basic::BasicAuth;
 pub use bearer::BearerAuth;

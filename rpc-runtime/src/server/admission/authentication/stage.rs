@@ -7,11 +7,14 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
 use super::Authenticator;
+use super::wrong_credentials::WrongCredentials;
 use crate::context::Context;
 use crate::duration::saturating_deadline;
 use crate::error::{Code, Error, Result};
 use crate::observe::LogThrottle;
+use crate::server::Limits;
 use crate::server::panic::CatchPanic;
+use crate::text::EscapeControl;
 
 /// The maximum time for the authentication of one call.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,6 +26,9 @@ const SHARE: usize = 4;
 /// The delay after which a caller may try again that was refused because of the number of
 /// authentications.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// The maximum length of a reason in the log, in bytes.
+const REASON: usize = 512;
 
 /// The user that a method needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +45,8 @@ pub(crate) enum Required {
 pub(crate) enum Refused {
     /// Too many calls are authenticated at once.
     Full(Error),
+    /// The peer has sent too many wrong credentials.
+    Guessing(Error),
     /// The error of its credentials, or of the authenticator.
     Credentials(Error),
 }
@@ -48,18 +56,22 @@ pub(crate) struct Authentication {
     authenticators: Vec<Arc<dyn Authenticator>>,
     /// One permit for each call that is being authenticated.
     running: Semaphore,
+    wrong: WrongCredentials,
     forged: LogThrottle,
     failed: LogThrottle,
+    guessing: LogThrottle,
 }
 
 impl Authentication {
-    pub(crate) fn new(authenticators: Vec<Arc<dyn Authenticator>>, running_calls: usize) -> Self {
-        let running = (running_calls / SHARE).clamp(1, Semaphore::MAX_PERMITS);
+    pub(crate) fn new(authenticators: Vec<Arc<dyn Authenticator>>, limits: &Limits) -> Self {
+        let running = (limits.running_calls / SHARE).clamp(1, Semaphore::MAX_PERMITS);
         Self {
             authenticators,
             running: Semaphore::new(running),
+            wrong: WrongCredentials::new(limits.wrong_credentials_per_peer),
             forged: LogThrottle::new(),
             failed: LogThrottle::new(),
+            guessing: LogThrottle::new(),
         }
     }
 
@@ -72,6 +84,35 @@ impl Authentication {
         !self.authenticators.is_empty()
             && required != Required::Nothing
             && context.has_untrusted_caller()
+    }
+
+    /// Checks that the peer of a call may try credentials. Whether they are right makes no
+    /// difference: otherwise it would be found out.
+    ///
+    /// # Errors
+    ///
+    /// `resource_exhausted`, with the time after which it may.
+    pub(crate) fn check_peer(&self, context: &Context) -> Result<(), Refused> {
+        let Some(address) = context.stranger() else {
+            return Ok(());
+        };
+        let Some(wait) = self.wrong.wait(address, tokio::time::Instant::now()) else {
+            return Ok(());
+        };
+        if let Some(count) = self.guessing.record() {
+            tracing::warn!(
+                target: "rpc",
+                request_id = context.request_id(),
+                peer = %address,
+                count,
+                "peer refused after too many wrong credentials; `count` so far; if it is a proxy, name it as trusted"
+            );
+        }
+        let text = "too many wrong credentials came from this address; the call was not begun, retry later";
+        let error = Error::without_location(Code::ResourceExhausted, text);
+        // Callers read whole milliseconds; 0 would mean an immediate retry.
+        let wait = wait.max(Duration::from_millis(1));
+        Err(Refused::Guessing(error.with_retry_after(wait)))
     }
 
     /// Authenticates the user of a call, if [`applies`](Self::applies) says so.
@@ -149,11 +190,16 @@ impl Authentication {
         if error.code() != Code::Unauthenticated {
             return;
         }
+        let peer = context.stranger();
+        if let Some(address) = peer {
+            self.wrong.record(address, tokio::time::Instant::now());
+        }
         if let Some(count) = self.failed.record() {
             tracing::warn!(
                 target: "rpc",
                 request_id = context.request_id(),
-                reason = error.message(),
+                peer = peer.map(tracing::field::display),
+                reason = EscapeControl(error.message()).truncated(REASON),
                 count,
                 "credentials refused; `count` so far"
             );
