@@ -75,6 +75,8 @@ mod identity;
 #[path = "identity/absent.rs"]
 mod identity;
 mod metadata;
+#[cfg(feature = "server")]
+mod option_name;
 mod request_id;
 mod secret;
 mod sync;

@@ -1,19 +1,5 @@
 //! Text for error messages and logs: escaping, truncation, suggestions.
 
-/// Returns the name of an option of every server for a message, with its variable, such as
-/// `--listen (RPC_LISTEN)`. With the prefix, `--rpc-listen (RPC_LISTEN)`.
-macro_rules! option_name {
-    ($prefixed:expr, $option:literal) => {
-        if $prefixed {
-            concat!("--rpc-", $option)
-        } else {
-            concat!("--", $option)
-        }
-    };
-}
-
-pub(crate) use option_name;
-
 use std::fmt;
 
 /// The maximum length of a URL in an error message, in characters.

@@ -8,7 +8,7 @@ mod modules;
 use self::modules::Modules;
 
 /// The layer of each module of the crate, in the order of `lib.rs`.
-const LAYERS: [(&str, u8); 34] = [
+const LAYERS: [(&str, u8); 35] = [
     ("backoff", 0),
     ("context", 0),
     ("descriptor", 0),
@@ -19,6 +19,7 @@ const LAYERS: [(&str, u8); 34] = [
     ("flags", 0),
     ("identity", 0),
     ("metadata", 0),
+    ("option_name", 0),
     ("request_id", 0),
     ("secret", 0),
     ("sync", 0),

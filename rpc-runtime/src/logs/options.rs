@@ -7,7 +7,7 @@ use super::layer::ExportFilter;
 use super::{LogExporter, LogExporterBuilder};
 use crate::client::Client;
 use crate::error::Result;
-use crate::text::option_name;
+use crate::option_name::option_name;
 
 /// The log export part of [`ServerOptions`](crate::ServerOptions).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use super::process::log::LogFormat;
 use crate::duration;
 use crate::error::Result;
 use crate::logs::{LogExportOptions, LogExporterBuilder};
-use crate::text::option_name;
+use crate::option_name::option_name;
 
 // Not a comment here: clap would make it the description of a program that has none.
 #[doc = include_str!("options.md")]

@@ -27,8 +27,10 @@ mod timeout;
 pub(crate) use error::{ERROR_LIMIT, error_from_json, error_json, read_error};
 pub(crate) use get::query_text;
 pub(crate) use rejection::{CallRejection, RejectionFormat};
+#[cfg(feature = "server")]
+pub(crate) use request::read_bound_get;
 pub(crate) use request::{
-    OutgoingMessage, RequestHead, has_query_message, read_bound_get, read_request, write_request,
+    OutgoingMessage, RequestHead, has_query_message, read_request, write_request,
 };
 pub(crate) use response::{
     Accepts, WireResponse, is_message, read_response, write_rejection, write_response,

@@ -10,6 +10,7 @@ use crate::error::{Code, Error, Result};
 use crate::flags::{self as declared, Flags};
 use crate::identity::IdentityKeys;
 use crate::logs;
+use crate::option_name::option_name;
 use crate::registry;
 use crate::server::call::dispatch;
 use crate::server::call::exposure::Exposure;
@@ -20,7 +21,6 @@ use crate::server::transport::listen::settings::{ListenOptions, ListenerSettings
 use crate::server::transport::listen::{self, BoundListener, Listener};
 use crate::server::transport::tls::{ServerTls, ServerTlsConfig};
 use crate::server::{Server, Trust};
-use crate::text::option_name;
 
 impl Server {
     /// Binds the addresses, without accepting connections yet. Use it to learn the port of an

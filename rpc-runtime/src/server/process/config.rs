@@ -7,11 +7,11 @@ use super::log::{self, LogFormat, ProcessLog};
 use super::tasks::Background;
 use crate::error::{Code, Error, Result};
 use crate::logs::{LogExportOptions, LogExporterBuilder};
+use crate::option_name::option_name;
 use crate::server::Trust;
 use crate::server::transport::listen::SOCKET_MODE;
 use crate::server::transport::listen::settings::ListenOptions;
 use crate::server::transport::tls::{self, ServerTlsConfig};
-use crate::text::option_name;
 
 /// The settings that only starting and running a server use: addresses, files and the log.
 pub(crate) struct ProcessConfig {

@@ -12,9 +12,9 @@ use crate::context::Source;
 use crate::error::Result;
 use crate::identity::IdentityKeys;
 use crate::logs::{self, LogExportOptions, LogExporter, LogExporterBuilder, PreparedExporter};
+use crate::option_name::option_name;
 use crate::server::panic;
 use crate::stderr::Stderr;
-use crate::text::option_name;
 
 /// The log format of a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
