@@ -53,7 +53,7 @@ impl Server {
     /// What is added last runs first. All of it together has the rest of the
     /// [`drain_timeout`](crate::Limits::drain_timeout), and at least 1 s; what takes longer is
     /// dropped, with a warning. A panic or an error is logged. To learn of a stop at its begin, see
-    /// [`task`](Self::task) and [`Context::shutdown`].
+    /// [`task`](Self::task) and [`Context::shutdown`](crate::Context::shutdown).
     ///
     /// ```
     /// use rpc_runtime::Server;
