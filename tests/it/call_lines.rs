@@ -122,6 +122,8 @@ pub(crate) struct Lines {
     seen: Arc<Mutex<Vec<CallLine>>>,
     /// `count message` of the warnings about events that are counted.
     pub(crate) counted: Arc<Mutex<Vec<String>>>,
+    /// The reasons that they have.
+    pub(crate) reasons: Arc<Mutex<Vec<String>>>,
     _guard: DefaultGuard,
 }
 
@@ -142,12 +144,13 @@ impl Lines {
         static OTHERS: LazyLock<[Dispatch; 2]> =
             LazyLock::new(|| [(); 2].map(|()| Dispatch::new(tracing_subscriber::registry())));
         LazyLock::force(&OTHERS);
-        let (seen, counted) = (Arc::default(), Arc::default());
-        let listener = Listener(Arc::clone(&seen), Arc::clone(&counted));
+        let (seen, counted, reasons): (_, Arc<_>, Arc<_>) = Default::default();
+        let listener = Listener(Arc::clone(&seen), [&counted, &reasons].map(Arc::clone));
         let subscriber = tracing_subscriber::registry().with(listener);
         Self {
             seen,
             counted,
+            reasons,
             _guard: tracing::subscriber::set_default(subscriber),
         }
     }
@@ -172,7 +175,7 @@ impl Lines {
     }
 }
 
-struct Listener(Arc<Mutex<Vec<CallLine>>>, Arc<Mutex<Vec<String>>>);
+struct Listener(Arc<Mutex<Vec<CallLine>>>, [Arc<Mutex<Vec<String>>>; 2]);
 
 impl<S: Subscriber> Layer<S> for Listener {
     fn on_event(&self, event: &Event<'_>, _spans: Spans<'_, S>) {
@@ -181,7 +184,8 @@ impl<S: Subscriber> Layer<S> for Listener {
             let mut line = CountLine::default();
             event.record(&mut line);
             let text = format!("{} {}", line.count, line.message);
-            self.1.lock().unwrap().push(text);
+            self.1[0].lock().unwrap().push(text);
+            self.1[1].lock().unwrap().push(line.reason);
         }
         if metadata.target() != "rpc" || metadata.fields().field("rpc.method").is_none() {
             return;
@@ -201,6 +205,7 @@ impl<S: Subscriber> Layer<S> for Listener {
 struct CountLine {
     count: String,
     message: String,
+    reason: String,
 }
 
 impl Visit for CountLine {
@@ -208,6 +213,7 @@ impl Visit for CountLine {
         match field.name() {
             "count" => self.count = format!("{value:?}"),
             "message" => self.message = format!("{value:?}"),
+            "reason" => self.reason = format!("{value:?}"),
             _ => {}
         }
     }

@@ -4,6 +4,7 @@ mod bad_credentials;
 mod by_user;
 mod forged;
 mod guesser;
+mod jwt;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -76,7 +76,7 @@ pub(super) fn credentials<'c>(context: &'c Context, scheme: &str) -> Result<Opti
 }
 
 /// Returns whether a text is a token as RFC 6750 defines it.
-fn is_token(text: &str) -> bool {
+pub(super) fn is_token(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     let is_valid = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b);
     !body.is_empty() && body.bytes().all(is_valid)

@@ -54,11 +54,15 @@
 
 mod basic;
 mod bearer;
+#[cfg(feature = "jwt")]
+mod jwt;
 mod stage;
 mod wrong_credentials;
 
 pub use basic::BasicAuth;
 pub use bearer::BearerAuth;
+#[cfg(feature = "jwt")]
+pub use jwt::{JwtAuth, JwtKey, JwtKeys};
 pub(crate) use stage::{Authentication, Refused, Required};
 
 use crate::context::{Context, Principal};
@@ -67,7 +71,8 @@ use crate::middleware::BoxFuture;
 
 /// Authenticates the user of a call by its credentials.
 ///
-/// [`BasicAuth`] and [`BearerAuth`] take the usual header; implement this trait for others.
+/// [`BasicAuth`] and [`BearerAuth`] take the usual header, and so does `JwtAuth` with the feature
+/// `jwt`; implement this trait for others.
 pub trait Authenticator: Send + Sync + 'static {
     /// Returns the user whose credentials the metadata of a call has; `None` if it has no
     /// credentials for this authenticator, so that the next one is asked.

@@ -195,11 +195,14 @@ impl Authentication {
             self.wrong.record(address, tokio::time::Instant::now());
         }
         if let Some(count) = self.failed.record() {
+            let source = error.private_source();
+            let rule = source.map(|source| format!(": {source}"));
+            let reason = format!("{}{}", error.message(), rule.unwrap_or_default());
             tracing::warn!(
                 target: "rpc",
                 request_id = context.request_id(),
                 peer = peer.map(tracing::field::display),
-                reason = EscapeControl(error.message()).truncated(REASON),
+                reason = EscapeControl(&reason).truncated(REASON),
                 count,
                 "credentials refused; `count` so far"
             );
