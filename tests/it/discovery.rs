@@ -1,4 +1,6 @@
-//! Addresses from a file and from a host name.
+//! Addresses from a file, from a host name and from a service name.
+
+mod srv;
 
 use std::fs;
 use std::path::Path;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::poll::{Outcome, poll};
+use super::poll::{Found, Outcome, poll};
 use super::{Addresses, Discover, DynamicAddresses};
 use crate::error::{Code, Error, Result};
 use crate::text::public_url;
@@ -112,10 +112,8 @@ async fn look_up(host: String) -> Outcome {
     // Resolvers rotate their answers, which is no change.
     found.sort_unstable();
     found.dedup();
-    Ok(found
-        .iter()
-        .map(|address| format!("http://{address}"))
-        .collect())
+    let urls = found.iter().map(|address| format!("http://{address}"));
+    Ok(Found::new(urls.collect(), None))
 }
 
 #[cfg(test)]

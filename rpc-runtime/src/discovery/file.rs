@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::poll::{Outcome, poll};
+use super::poll::{Found, Outcome, poll};
 use super::{Addresses, Discover, DynamicAddresses};
 use crate::error::{Code, Error, Result};
 use crate::files;
@@ -81,10 +81,11 @@ impl Discover for FileAddresses {
 async fn read(path: PathBuf) -> Outcome {
     // A file system of the network may block.
     let read = tokio::task::spawn_blocking(move || parse(&path));
-    read.await.unwrap_or_else(|error| Err(error.to_string()))
+    let urls = read.await.unwrap_or_else(|error| Err(error.to_string()))?;
+    Ok(Found::new(urls, None))
 }
 
-fn parse(path: &Path) -> Outcome {
+fn parse(path: &Path) -> Result<Vec<String>, String> {
     let shown = path.display();
     let text = files::read_text(path, FILE_LIMIT).map_err(|error| format!("{shown}: {error}"))?;
     let lines = text.lines().map(str::trim).enumerate();

@@ -4,6 +4,8 @@ mod dns;
 mod dynamic;
 mod file;
 mod poll;
+#[cfg(feature = "dns")]
+mod srv;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,13 +13,16 @@ use std::sync::Arc;
 pub use dns::DnsAddresses;
 pub use dynamic::DynamicAddresses;
 pub use file::FileAddresses;
+#[cfg(feature = "dns")]
+pub use srv::SrvAddresses;
 
 /// A source of the addresses of a service.
 ///
 /// A client calls it before each attempt, so it must return a list that is already in memory.
 /// [`Addresses`] is a fixed list, [`DynamicAddresses`] one that can be replaced, [`FileAddresses`]
-/// is read from a file, and [`DnsAddresses`] are those of a host name. To use a directory service,
-/// run a task that polls it and [sets](DynamicAddresses::set) a `DynamicAddresses`.
+/// is read from a file, and [`DnsAddresses`] are those of a host name; `SrvAddresses`, with the
+/// feature `dns`, are those of a service name. To use a directory service, run a task that polls it
+/// and [sets](DynamicAddresses::set) a `DynamicAddresses`.
 ///
 /// ```
 /// use rpc_runtime::Client;

@@ -6,34 +6,59 @@ use tokio::time::sleep;
 
 use super::{Discover as _, DynamicAddresses};
 
-/// The addresses, or why there are none.
-pub(super) type Outcome = Result<Vec<String>, String>;
+/// The bounds of the time after which a source with an expiry is read again.
+const MIN_VALID: Duration = Duration::from_secs(1);
+const MAX_VALID: Duration = Duration::from_secs(60);
 
-/// Reads the addresses in this interval until the list is dropped, on a task. A failure keeps the
-/// list; it is logged when it begins and when it changes, and so is its end.
+/// The addresses, or why there are none.
+pub(super) type Outcome = Result<Found, String>;
+
+/// The addresses that a source has.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    urls: Vec<String>,
+    /// The time for which they are valid, if the source tells it.
+    valid: Option<Duration>,
+}
+
+impl Found {
+    pub(super) fn new(urls: Vec<String>, valid: Option<Duration>) -> Self {
+        Self { urls, valid }
+    }
+}
+
+/// Reads the addresses until the list is dropped, on a task: in this interval, or when they expire.
+/// A failure keeps the list; it is logged when it begins and when it changes, and so is its end.
 pub(super) fn poll<F, Fut>(list: &DynamicAddresses, interval: Duration, first: Outcome, read: F)
 where
     F: Fn() -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Outcome> + Send,
 {
     let mut problem = None;
+    let mut wait = time_to_next(&first, interval);
     apply(list, first, &mut problem);
     let list = list.downgrade();
     tokio::spawn(async move {
         loop {
-            sleep(interval).await;
+            sleep(wait).await;
             // Before the list is upgraded, since reading may take long.
             let outcome = read().await;
+            wait = time_to_next(&outcome, interval);
             let Some(list) = list.upgrade() else { return };
             apply(&list, outcome, &mut problem);
         }
     });
 }
 
+fn time_to_next(outcome: &Outcome, interval: Duration) -> Duration {
+    let valid = outcome.as_ref().ok().and_then(|found| found.valid);
+    valid.map_or(interval, |valid| valid.clamp(MIN_VALID, MAX_VALID))
+}
+
 fn apply(list: &DynamicAddresses, outcome: Outcome, problem: &mut Option<String>) {
     let name = list.name();
     match outcome {
-        Ok(urls) => {
+        Ok(Found { urls, .. }) => {
             if problem.take().is_some() {
                 tracing::info!(target: "rpc", service = name, "the addresses of the service can be read again");
             }
@@ -71,6 +96,11 @@ mod tests {
         list.addresses().iter().map(ToString::to_string).collect()
     }
 
+    fn found(urls: &[&str]) -> Found {
+        let urls = urls.iter().map(ToString::to_string);
+        Found::new(urls.collect(), None)
+    }
+
     async fn pass() {
         sleep(INTERVAL + Duration::from_millis(1)).await;
     }
@@ -78,7 +108,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_list_follows_its_source_and_survives_failures() {
         let list = DynamicAddresses::new("shop", Vec::<String>::new());
-        let source = Arc::new(Mutex::new(Ok(vec!["http://a:1".to_owned()])));
+        let source = Arc::new(Mutex::new(Ok(found(&["http://a:1"]))));
         let read = Arc::clone(&source);
         poll(&list, INTERVAL, Err("not yet".to_owned()), move || {
             let outcome = read.lock_unpoisoned().clone();
@@ -94,7 +124,7 @@ mod tests {
         *source.lock_unpoisoned() = Err("broken".to_owned());
         pass().await;
         assert_eq!(urls(&list), ["http://a:1"]);
-        *source.lock_unpoisoned() = Ok(vec!["http://b:1".to_owned(), "http://c:1".to_owned()]);
+        *source.lock_unpoisoned() = Ok(found(&["http://b:1", "http://c:1"]));
         pass().await;
         assert_eq!(urls(&list), ["http://b:1", "http://c:1"]);
     }
@@ -104,9 +134,9 @@ mod tests {
         let list = DynamicAddresses::new("shop", ["http://a:1"]);
         let reads = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&reads);
-        poll(&list, INTERVAL, Ok(Vec::new()), move || {
+        poll(&list, INTERVAL, Ok(found(&[])), move || {
             counted.fetch_add(1, Ordering::SeqCst);
-            async { Ok(Vec::new()) }
+            async { Ok(found(&[])) }
         });
         pass().await;
         drop(list);
@@ -115,5 +145,27 @@ mod tests {
         }
         assert_eq!(reads.load(Ordering::SeqCst), 2);
         assert_eq!(Arc::strong_count(&reads), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn addresses_that_expire_are_read_again_then() {
+        for (valid, waits) in [
+            (Duration::ZERO, MIN_VALID),
+            (Duration::from_secs(7), Duration::from_secs(7)),
+            (Duration::MAX, MAX_VALID),
+        ] {
+            let list = DynamicAddresses::new("shop", Vec::<String>::new());
+            let reads = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&reads);
+            let outcome = || Ok(Found::new(Vec::new(), Some(valid)));
+            poll(&list, INTERVAL / 2, outcome(), move || {
+                counted.fetch_add(1, Ordering::SeqCst);
+                async move { Ok(Found::new(Vec::new(), Some(valid))) }
+            });
+            sleep(waits - Duration::from_millis(1)).await;
+            assert_eq!(reads.load(Ordering::SeqCst), 0, "{valid:?}");
+            sleep(Duration::from_millis(2)).await;
+            assert_eq!(reads.load(Ordering::SeqCst), 1, "{valid:?}");
+        }
     }
 }
