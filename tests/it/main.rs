@@ -129,6 +129,8 @@ mod starting;
 mod status;
 /// TLS listeners, and what else is set for one listener: what it shows, proxies, any transport.
 mod tls;
+/// W3C trace context through services, and invalid headers of it.
+mod trace_context;
 /// Trust in callers, mounted routers, and configurations that a server rejects at start.
 mod trust;
 /// Two services in a chain, over both transports: values, errors with their chain, context.

@@ -1,8 +1,8 @@
-//! Extensions of a context, and a context that a layer gives to a call.
+//! Extensions and the trace of a context, and a context that a layer gives to a call.
 
 use std::sync::Arc;
 
-use super::{Context, ContextInner};
+use super::{Context, ContextInner, TraceContext};
 
 /// Extensions: values of the application, by their types.
 impl Context {
@@ -31,6 +31,29 @@ impl Context {
     pub fn with_extension<T: Send + Sync + 'static>(&self, value: T) -> Self {
         let mut inner = self.copy();
         inner.local.extensions.insert(&[Arc::new(value)]);
+        Self(Some(Arc::new(inner)))
+    }
+
+    /// Returns a context in a trace, for the calls that are made in its scope: one that starts here,
+    /// or that of a caller or tracing library whose `traceparent` the program has.
+    ///
+    /// The trace replaces that of this context. The calls carry its trace ID and its flag
+    /// `sampled`, each with a span ID of its own.
+    ///
+    /// ```
+    /// use rpc_runtime::Context;
+    /// use rpc_runtime::context::TraceContext;
+    ///
+    /// // As a message queue delivered it.
+    /// let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    /// let trace = TraceContext::parse(traceparent, None).unwrap_or_else(|| TraceContext::start(true));
+    /// let context = Context::current().with_trace(trace);
+    /// assert_eq!(context.trace().map(ToString::to_string).as_deref(), Some(traceparent));
+    /// ```
+    #[must_use]
+    pub fn with_trace(&self, trace: TraceContext) -> Self {
+        let mut inner = self.copy();
+        inner.propagated.trace = Some(trace);
         Self(Some(Arc::new(inner)))
     }
 
