@@ -169,6 +169,12 @@ impl Context {
         self.inner()?.local.peer.certificate.as_deref()
     }
 
+    /// Returns the verified client certificate of the caller itself, not of a proxy before it.
+    pub(crate) fn own_certificate(&self) -> Option<&PeerCertificate> {
+        let peer = &self.inner()?.local.peer;
+        peer.certificate.as_deref().filter(|_| !peer.forwarded)
+    }
+
     /// Returns the address of a caller that is not trusted.
     pub(crate) fn stranger(&self) -> Option<IpAddr> {
         let local = &self.inner()?.local;

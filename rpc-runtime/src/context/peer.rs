@@ -11,6 +11,7 @@ pub struct PeerCertificate {
     pub(crate) subject: String,
     pub(crate) common_name: Option<String>,
     pub(crate) dns_names: Vec<String>,
+    pub(crate) emails: Vec<String>,
     pub(crate) uris: Vec<String>,
 }
 
@@ -32,6 +33,12 @@ impl PeerCertificate {
     #[must_use]
     pub fn dns_names(&self) -> &[String] {
         &self.dns_names
+    }
+
+    /// Returns the e-mail addresses among the subject alternative names.
+    #[must_use]
+    pub fn emails(&self) -> &[String] {
+        &self.emails
     }
 
     /// Returns the URIs among the subject alternative names, such as a SPIFFE ID.
@@ -86,6 +93,8 @@ impl fmt::Debug for PeerCertificate {
 pub(crate) struct PeerInfo {
     pub(crate) address: Option<SocketAddr>,
     pub(crate) certificate: Option<Arc<PeerCertificate>>,
+    /// Whether a proxy has passed the request on, and stated its client.
+    pub(crate) forwarded: bool,
 }
 
 #[cfg(test)]
@@ -98,6 +107,7 @@ mod tests {
             subject: String::new(),
             common_name: common_name.map(str::to_owned),
             dns_names: all(dns),
+            emails: Vec::new(),
             uris: all(uris),
         }
     }

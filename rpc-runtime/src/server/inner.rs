@@ -258,8 +258,11 @@ impl ServerInner {
             return None;
         }
         let proxy = peer.address()?;
+        if !self.proxies.forward(proxy.ip(), headers) {
+            return None;
+        }
         let client = self.proxies.client(proxy, headers);
-        (client != proxy).then(|| peer.behind_proxy(client))
+        Some(peer.behind_proxy((client != proxy).then_some(client)))
     }
 
     /// Checks that each route of plain HTTP can be reached. `probes` are the paths of the probes; a

@@ -20,11 +20,12 @@ const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 pub(crate) fn peer_certificate(der: &CertificateDer<'_>) -> Option<PeerCertificate> {
     let certificate = Certificate::from_der(der).ok()?;
     let content = certificate.tbs_certificate();
-    let (mut dns_names, mut uris) = (Vec::new(), Vec::new());
+    let (mut dns_names, mut emails, mut uris) = (Vec::new(), Vec::new(), Vec::new());
     let names = content.get_extension::<SubjectAltName>().ok()?;
     for name in names.into_iter().flat_map(|(_, names)| names.0) {
         match name {
             GeneralName::DnsName(name) => dns_names.push(name.to_string()),
+            GeneralName::Rfc822Name(name) => emails.push(name.to_string()),
             GeneralName::UniformResourceIdentifier(uri) => uris.push(uri.to_string()),
             _ => {}
         }
@@ -48,6 +49,7 @@ pub(crate) fn peer_certificate(der: &CertificateDer<'_>) -> Option<PeerCertifica
         subject: EscapeControl(&content.subject().to_string()).to_string(),
         common_name,
         dns_names,
+        emails,
         uris,
     })
 }

@@ -25,7 +25,7 @@ use tokio_rustls::client::TlsStream;
 
 #[rpc_service(package = "shop.v1")]
 pub(super) trait Who {
-    /// Returns what the server knows of the caller: address, certificate, source.
+    /// Returns what the server knows of the caller: address, certificate, source, and the user.
     async fn am_i(&self) -> Result<String>;
 }
 
@@ -45,7 +45,9 @@ pub(super) fn caller() -> String {
     let certificate = context.peer_certificate().map(ToString::to_string);
     let source = context.source().map(|source| source.server().to_owned());
     let parts = [address, certificate, source].map(|part| part.unwrap_or_else(|| "-".to_owned()));
-    parts.join(" ")
+    let user = context.principal();
+    let user = user.map(|user| format!(", user {}", user.subject()));
+    parts.join(" ") + &user.unwrap_or_default()
 }
 
 pub(super) const PATH: &str = "/shop.v1.Who/AmI";
@@ -86,9 +88,14 @@ impl Authority {
     pub(super) fn issue_until(&self, name: &str, year: i32) -> Pair {
         let names = vec![name.to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).unwrap();
-        params.distinguished_name = named(name);
         params.not_before = date_time_ymd(2000, 1, 1);
         params.not_after = date_time_ymd(year, 1, 1);
+        self.issue_params(name, params)
+    }
+
+    /// Issues a certificate with this common name.
+    pub(super) fn issue_params(&self, name: &str, mut params: CertificateParams) -> Pair {
+        params.distinguished_name = named(name);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Pair {

@@ -3,3 +3,4 @@ mod clients;
 mod kit;
 mod listeners;
 mod proxies;
+mod users;

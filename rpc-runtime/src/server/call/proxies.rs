@@ -51,6 +51,12 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
+    /// Returns whether a request was passed on by a trusted proxy, whatever its headers state.
+    pub(crate) fn forward(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        let has = |name| headers.contains_key(name);
+        (has(&FORWARDED) || has(&X_FORWARDED_FOR)) && self.include(peer)
+    }
+
     /// Returns the address of the client of a request that `peer` has sent.
     ///
     /// A malformed entry ends the walk: the last address before it is that of the client. If the

@@ -37,6 +37,8 @@ pub enum Trust {
 pub(crate) struct Peer {
     listener: Trust,
     origin: PeerOrigin,
+    /// Whether a proxy has passed the request on, so that the certificate is the proxy's.
+    forwarded: bool,
     /// `None` at a listener that shows everything and verifies no certificates.
     details: Option<Arc<PeerDetails>>,
 }
@@ -85,6 +87,7 @@ impl Peer {
         Self {
             listener,
             origin,
+            forwarded: false,
             details: None,
         }
     }
@@ -125,12 +128,18 @@ impl Peer {
         self.origin.address()
     }
 
-    /// Returns the client of a proxy at this peer.
-    pub(crate) fn behind_proxy(&self, client: SocketAddr) -> Self {
+    /// Returns the client of a proxy at this peer. Without the address of the client it has that of
+    /// the proxy.
+    pub(crate) fn behind_proxy(&self, client: Option<SocketAddr>) -> Self {
         Self {
-            origin: self.origin.behind_proxy(Some(client)),
+            origin: client.map_or(self.origin, |_| self.origin.behind_proxy(client)),
+            forwarded: true,
             ..self.clone()
         }
+    }
+
+    pub(crate) fn is_forwarded(&self) -> bool {
+        self.forwarded
     }
 
     pub(crate) fn is_mounted(&self) -> bool {

@@ -54,6 +54,7 @@
 
 mod basic;
 mod bearer;
+mod certificate;
 #[cfg(feature = "jwt")]
 mod jwt;
 mod stage;
@@ -61,6 +62,7 @@ mod wrong_credentials;
 
 pub use basic::BasicAuth;
 pub use bearer::BearerAuth;
+pub use certificate::CertificateAuth;
 #[cfg(feature = "jwt")]
 pub use jwt::{JwtAuth, JwtKey, JwtKeys};
 pub(crate) use stage::{Authentication, Refused, Required};
@@ -72,7 +74,7 @@ use crate::middleware::BoxFuture;
 /// Authenticates the user of a call by its credentials.
 ///
 /// [`BasicAuth`] and [`BearerAuth`] take the usual header, and so does `JwtAuth` with the feature
-/// `jwt`; implement this trait for others.
+/// `jwt`. [`CertificateAuth`] takes client certificates. Implement this trait for others.
 pub trait Authenticator: Send + Sync + 'static {
     /// Returns the user whose credentials the metadata of a call has; `None` if it has no
     /// credentials for this authenticator, so that the next one is asked.

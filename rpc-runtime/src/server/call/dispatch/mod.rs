@@ -112,6 +112,7 @@ where
     incoming.builder = incoming.builder.peer(PeerInfo {
         address: peer.address(),
         certificate: peer.certificate().cloned(),
+        forwarded: peer.is_forwarded(),
     });
     let id = HeaderValue::from_str(incoming.id.as_str());
     let layers = inner.http_layers().filter(|_| layered.is_none());
