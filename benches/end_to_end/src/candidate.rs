@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bench_work::{EchoClient, EchoServer, Handlers, NAME, RECORDS, Record};
 use clap::ValueEnum;
-use rpc_runtime::{IdentityKeys, Limits, RetryPolicy, Server};
+use rpc_runtime::{Context, IdentityKeys, Limits, Principal, RetryPolicy, Server};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
@@ -33,6 +33,8 @@ pub(crate) enum Candidate {
     RpcOff,
     /// The framework with signed calls.
     RpcSigned,
+    /// The same for a user of 200 bytes.
+    RpcUser,
     /// The framework over HTTP/2.
     RpcHttp2,
 }
@@ -59,6 +61,7 @@ impl Candidate {
             Self::Local => "rpc-runtime in process",
             Self::RpcOff => "rpc-runtime, all off",
             Self::RpcSigned => "rpc-runtime, signed",
+            Self::RpcUser => "rpc-runtime, signed, with a user",
             Self::RpcHttp2 => "rpc-runtime, HTTP/2",
         }
     }
@@ -82,7 +85,7 @@ impl Candidate {
                 let server = server().without_observers().limits(without_limits());
                 Ok(server.serve(listener, pending()).await?)
             }
-            Self::RpcSigned => {
+            Self::RpcSigned | Self::RpcUser => {
                 let server = server().identity(keys()?);
                 Ok(server.serve(listener, pending()).await?)
             }
@@ -109,10 +112,19 @@ impl Candidate {
                 let client = rpc_runtime::Client::new(&url)?.http2();
                 Client::Rpc(EchoClient::with_client(client))
             }
-            Self::RpcSigned => {
+            Self::RpcSigned | Self::RpcUser => {
                 let client = rpc_runtime::Client::new(&url)?.identity(keys()?);
                 Client::Rpc(EchoClient::with_client(client.named("bench")?))
             }
+        })
+    }
+
+    /// Returns the context in which the calls are made, as the calls of a handler are.
+    pub(crate) fn context(self) -> Result<Option<Context>> {
+        Ok(match self {
+            Self::RpcSigned => Some(Context::current()),
+            Self::RpcUser => Some(Context::current().with_principal(user())?),
+            _ => None,
         })
     }
 
@@ -146,6 +158,15 @@ fn without_limits() -> Limits {
     limits.default_deadline = NO_TIMEOUT;
     limits.deadline_cap = NO_TIMEOUT;
     limits
+}
+
+/// Returns a user whose subject, roles and claims have 200 bytes together.
+fn user() -> Principal {
+    Principal::new("5e884898-da28-4715-b1d0-e56f8dc62927")
+        .with_role("customer")
+        .with_role("reseller")
+        .with_claim("tenant", &"t".repeat(60))
+        .with_claim("department", &"d".repeat(72))
 }
 
 /// Returns the key that both processes share.

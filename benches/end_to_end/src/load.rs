@@ -108,8 +108,14 @@ impl Load {
     ) -> Result<Vec<u32>> {
         let end = Instant::now() + time;
         let workers: Vec<_> = (0..self.in_flight)
-            .map(|_| tokio::spawn(worker(client.clone(), self.work, Arc::clone(records), end)))
-            .collect();
+            .map(|_| {
+                let work = worker(client.clone(), self.work, Arc::clone(records), end);
+                Ok(match self.candidate.context()? {
+                    Some(context) => tokio::spawn(context.scope(work)),
+                    None => tokio::spawn(work),
+                })
+            })
+            .collect::<Result<_>>()?;
         let mut latencies = Vec::new();
         for worker in workers {
             latencies.append(&mut worker.await??);

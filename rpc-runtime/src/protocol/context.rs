@@ -6,7 +6,7 @@
 //! | `traceparent`, `tracestate` | the W3C trace context | linked, not continued |
 //! | `baggage` | names and values of the request | ignored |
 //! | `x-rpc-source` | the caller, as `server@environment/instance` | ignored |
-//! | `x-rpc-principal` | the user on whose behalf the call runs, as base64url of JSON | ignored and logged |
+//! | `x-rpc-principal` | the user on whose behalf the call runs, as `sub=alice;role=operator;claim=tenant:blue`, percent-encoded | ignored and logged |
 //! | `x-rpc-environment` | the set of endpoints that the request uses | ignored |
 //! | `x-rpc-hops` | the number of services that the request has passed | ignored |
 //! | `x-rpc-attempt` | the number of the attempt | ignored |
@@ -180,7 +180,10 @@ pub(crate) fn write(context: &Context, headers: &mut HeaderMap) {
 /// signed or encrypted, or stays on this host.
 pub(crate) fn write_principal(context: &Context, headers: &mut HeaderMap) {
     if let Some(principal) = context.principal() {
-        insert(headers, &PRINCIPAL, &principal.encode());
+        // Encoded text is visible ASCII, which is always a value.
+        if let Ok(value) = HeaderValue::from_maybe_shared(principal.encoded().clone()) {
+            headers.insert(PRINCIPAL.clone(), value);
+        }
     }
 }
 
@@ -325,7 +328,7 @@ fn read_principal(
     let principal = one(headers, &PRINCIPAL).and_then(Principal::decode);
     let principal = principal.ok_or_else(|| {
         let rule = format!(
-            "must occur once and be base64url of a JSON principal, at most {PRINCIPAL_LIMIT} bytes"
+            "must occur once, in the form `sub=USER;role=ROLE;claim=NAME:VALUE`, with at most {PRINCIPAL_LIMIT} bytes"
         );
         invalid_header(&PRINCIPAL, &rule)
     })?;
