@@ -1,5 +1,6 @@
 //! Text for error messages and logs: escaping, truncation, suggestions.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// The maximum length of a URL in an error message, in characters.
@@ -15,7 +16,16 @@ const MIN_SIMILARITY: f64 = 0.6;
 /// and must not look like another text.
 pub(crate) struct EscapeControl<'t>(pub(crate) &'t str);
 
-impl EscapeControl<'_> {
+impl<'t> EscapeControl<'t> {
+    /// Returns the escaped text. Most texts stay as they are.
+    pub(crate) fn to_cow(&self) -> Cow<'t, str> {
+        if self.0.chars().any(is_escaped) {
+            Cow::Owned(self.to_string())
+        } else {
+            Cow::Borrowed(self.0)
+        }
+    }
+
     /// Returns the escaped text, ended by `…` at the first character that starts at or after
     /// `limit` bytes.
     pub(crate) fn truncated(&self, limit: usize) -> String {
@@ -39,11 +49,15 @@ impl fmt::Display for EscapeControl<'_> {
 }
 
 fn write_escaped(out: &mut impl fmt::Write, c: char) -> fmt::Result {
-    if c.is_control() || is_separator(c) || is_invisible(c) {
+    if is_escaped(c) {
         write!(out, "{}", c.escape_unicode())
     } else {
         out.write_char(c)
     }
+}
+
+fn is_escaped(c: char) -> bool {
+    c.is_control() || is_separator(c) || is_invisible(c)
 }
 
 /// Returns whether this is a line or paragraph separator of Unicode. All other line ends are

@@ -4,10 +4,9 @@ use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
 use super::{CallEnd, CallStart, LogThrottle, Observer, Side};
-use crate::context::Principal;
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
-use crate::text;
+use crate::text::{self, EscapeControl};
 
 /// Failures of a kind that callers can cause as often as they want. Each is logged at `info`, and
 /// some at `warn`, with the number so far in this process.
@@ -189,6 +188,9 @@ fn write(call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
 
 fn write_at(level: Level, call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
     let user = call.context.principal();
+    let user = user
+        .as_ref()
+        .map(|user| EscapeControl(user.subject()).to_cow());
     // The level of an event must be a constant, so each level needs its own call site.
     macro_rules! event {
         ($level:expr) => {
@@ -198,7 +200,7 @@ fn write_at(level: Level, call: &CallStart, end: &CallEnd<'_>, what: &'static st
                 side = match call.side { Side::Server => "server", Side::Client => "client" },
                 request_id = call.context.request_id(),
                 source = call.context.source().map_or("-", |source| source.as_str()),
-                "user.id" = user.as_ref().map(Principal::subject),
+                "user.id" = user.as_deref(),
                 "rpc.method" = name(call),
                 code = end.code().map_or("ok", Code::as_str),
                 duration_us = u64::try_from(end.duration.as_micros()).unwrap_or(u64::MAX),

@@ -91,6 +91,50 @@ async fn a_signature_covers_the_user() {
 }
 
 #[tokio::test]
+async fn the_user_of_one_call_is_not_that_of_another() {
+    use rpc_tests::captured::capture_request;
+
+    let vault = vault().await;
+    let sent = async |user: Principal| {
+        let user = Context::default().with_principal(user).unwrap();
+        capture_request(|url| async move {
+            let client = Client::new(&url).unwrap().identity(keys());
+            let sent = user.enter(|| VaultClient::with_client(client).seen()).await;
+            assert_eq!(sent.unwrap_err().code(), Code::Unavailable);
+        })
+        .await
+    };
+    let header = |request: &str, name: &str| {
+        let line = request.lines().find(|line| line.starts_with(name));
+        line.unwrap_or_else(|| panic!("{name}: {request}"))
+            .to_owned()
+    };
+    let root = Principal::new("root").with_role("operator");
+    let (alice, root) = (sent(Principal::new("alice")).await, sent(root).await);
+    let mut raw = Raw::connect(vault.address()).await;
+    for name in ["x-rpc-principal", "x-rpc-identity"] {
+        let spliced = alice.replace(&header(&alice, name), &header(&root, name));
+        assert_ne!(spliced, alice);
+        let refused = raw.ask(spliced).await;
+        assert_eq!(refused.error().1, "unauthenticated", "{name}");
+    }
+    // At another method, and at another server.
+    let host = header(&alice, "host");
+    for (part, other) in [
+        ("users.v1.Vault/Seen", "users.v1.Vault/Ping"),
+        (&*host, "host: bank.test"),
+    ] {
+        let refused = raw.ask(alice.replace(part, other)).await;
+        assert_eq!(refused.error().1, "unauthenticated", "{other}");
+    }
+    assert_eq!(raw.ask(&alice).await.value(), (200, json!("alice [] ")));
+    assert_eq!(
+        raw.ask(&root).await.value(),
+        (200, json!("root [operator] "))
+    );
+}
+
+#[tokio::test]
 async fn a_forged_user_and_wrong_credentials_are_logged() {
     let vault = vault().await;
     let desk = Running::start(desk_with_users(&vault)).await;

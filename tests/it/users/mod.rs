@@ -4,7 +4,9 @@ mod bad_credentials;
 mod by_user;
 mod forged;
 mod guesser;
+mod hostile;
 mod jwt;
+mod plain;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
