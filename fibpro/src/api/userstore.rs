@@ -22,14 +22,25 @@ pub const KEY_LIMIT: usize = 255;
 /// Maximum number of ledger entries per call.
 pub const LEDGER_LIMIT: u32 = 1000;
 
+/// Role of a user who may act for all users, add users and change their roles.
+pub const OPERATOR: &str = "operator";
+
+/// Maximum number of roles of a user.
+pub const ROLES_LIMIT: usize = 16;
+
 /// Stores users, their passwords and their credit.
+///
+/// A call that is made for a user, the principal, may be about this user only, unless the user has
+/// the role [`OPERATOR`]: else it is `permission_denied`, whatever it asks for. A call without one
+/// is made by a service on its own behalf, which may act for all users.
 ///
 /// Credit is an integer and never negative. An amount is first reserved, and then settled or
 /// refunded; an open reservation is returned after 30 s.
 ///
-/// All methods but `set_credit` can be repeated. The caller chooses the key of a purchase or a
-/// deposit, which is unique among all users. A repeat returns the first result, with the credit at
-/// that time. A key that an end user can influence must be made unique to that user before.
+/// All methods but `set_credit`, `add_user` and `set_password` can be repeated. The caller chooses
+/// the key of a purchase or a deposit, which is unique among all users. A repeat returns the first
+/// result, with the credit at that time. A key that an end user can influence must be made unique
+/// to that user before.
 ///
 /// Invalid arguments are `invalid_argument`. Database errors are `unavailable` or
 /// `resource_exhausted`, mostly with a retry delay.
@@ -133,6 +144,47 @@ pub trait UserStore {
         before: Option<u64>,
         limit: u32,
     ) -> Result<LedgerPage, UserStoreError>;
+
+    /// Adds a user. For operators.
+    ///
+    /// `user_exists` if there is one of this name, in any spelling.
+    async fn add_user(
+        &self,
+        username: &str,
+        #[rpc(secret)] password: Secret<String>,
+        #[rpc(default)] credit: u64,
+        #[rpc(default)] roles: Vec<String>,
+    ) -> Result<User, UserStoreError> {
+        let _ = (username, password, credit, roles);
+        Err(not_supported("new users"))
+    }
+
+    /// Sets the password. For operators, and for the user itself.
+    ///
+    /// Clients do not repeat it by themselves, because a late repeat undoes a later change. Logins
+    /// with the old password are refused from now on.
+    async fn set_password(
+        &self,
+        username: &str,
+        #[rpc(secret)] password: Secret<String>,
+    ) -> Result<User, UserStoreError> {
+        let _ = (username, password);
+        Err(not_supported("new passwords"))
+    }
+
+    /// Adds roles to a user and removes others. For operators.
+    ///
+    /// A role that the user has, or has not, is no error. It counts from the next login on.
+    #[rpc(idempotent)]
+    async fn change_roles(
+        &self,
+        username: &str,
+        #[rpc(default)] add: Vec<String>,
+        #[rpc(default)] remove: Vec<String>,
+    ) -> Result<User, UserStoreError> {
+        let _ = (username, add, remove);
+        Err(not_supported("changes of roles"))
+    }
 }
 
 fn not_supported(what: &str) -> UserStoreError {
@@ -219,10 +271,14 @@ pub struct LedgerEntry {
     /// Key of the purchase or the deposit, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// The server or program that called `set_credit`, `deposit` or `compare_and_set_credit`; `-`
-    /// for a caller without a name.
+    /// The server or program that made the change; `-` for a caller without a name. None for a
+    /// change of the store itself, and for a purchase that a service made on its own behalf.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
+    /// The user of the call that made the change: the user of the ledger, or an operator. None for
+    /// a service that acted on its own behalf.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
 }
 
 /// A page of the changes of a user's credit.
@@ -248,6 +304,14 @@ pub enum UserStoreError {
     #[rpc(code = "not_found")]
     NoSuchUser {
         /// The requested name.
+        username: String,
+    },
+
+    /// There is a user of this name.
+    #[error("user {username} exists already")]
+    #[rpc(code = "already_exists")]
+    UserExists {
+        /// The name as it is stored.
         username: String,
     },
 
@@ -322,6 +386,19 @@ pub enum UserStoreError {
         /// Amount to be added.
         change: i64,
     },
+
+    /// The call is made for a user who may not act for the user that it is about.
+    #[error("user {caller} may not act for another user; that takes the role `{OPERATOR}`")]
+    #[rpc(code = "permission_denied")]
+    OtherUser {
+        /// The user of the call.
+        caller: String,
+    },
+
+    /// The call is not made for an operator.
+    #[error("this takes a call that is made for a user with the role `{OPERATOR}`")]
+    #[rpc(code = "permission_denied")]
+    OperatorRequired,
 
     /// An argument is not valid.
     #[error("{argument}: {why}")]

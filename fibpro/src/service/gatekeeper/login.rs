@@ -1,11 +1,13 @@
-//! Reads the credentials of HTTP Basic authentication, RFC 7617.
+//! Reads the credentials of HTTP Basic authentication, RFC 7617, and sets the user of a request.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use rpc_runtime::Secret;
 use rpc_runtime::axum::http::HeaderMap;
 use rpc_runtime::axum::http::header::AUTHORIZATION;
+use rpc_runtime::{Context, Principal, Result, Secret};
+
+use crate::api::userstore::User;
 
 /// Accepts missing padding, which some clients omit. The same as an engine of `rpc-runtime`, whose
 /// engines are private since they belong to its wire formats.
@@ -46,6 +48,22 @@ pub(super) fn read(headers: &HeaderMap) -> Option<Credentials> {
     Some(Credentials {
         username: username.to_owned(),
         password: Secret::new(password.to_owned()),
+    })
+}
+
+/// Makes the request one of this user: the calls that follow carry the user and its roles, and its
+/// log line has the name. What a caller has sent as its user does not count.
+pub(super) fn set_user(user: &User) -> Result<()> {
+    let (context, principal) = (Context::current(), Principal::new(&*user.username));
+    let roles = user.roles.iter();
+    let with_roles = roles.fold(principal.clone(), |principal, role| {
+        principal.with_role(&**role)
+    });
+    context.set_principal(with_roles).or_else(|error| {
+        // An earlier version stored any number of roles.
+        let name = &user.username;
+        tracing::warn!("User {name:?} is served without roles: {error}");
+        context.set_principal(principal)
     })
 }
 

@@ -127,6 +127,7 @@ impl Gatekeeper {
         check_method(&head.method)?;
         page::check(head)?;
         let user = self.login(head).await?;
+        login::set_user(&user).map_err(|error| ErrorResponse::of_user(&error))?;
         let order = self.order(head, text);
         let request = self.buyers.begin(&user.username).map_err(|retry_after| {
             let refused = ErrorResponse::too_many_of_user(retry_after);

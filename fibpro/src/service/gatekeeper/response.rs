@@ -159,6 +159,11 @@ impl ErrorResponse {
         .with_cause(error.as_error())
     }
 
+    /// Converts an error of a user who cannot be sent to the other services.
+    pub(super) fn of_user(error: &Error) -> Self {
+        Self::of_service(error.code(), None, "logging in").with_cause(error)
+    }
+
     /// Converts an error of the controller.
     ///
     /// A caller that has no key must not repeat a purchase that may be paid, and clients repeat by

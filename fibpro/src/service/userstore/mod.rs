@@ -4,6 +4,7 @@
 //! change of credit as one transaction in `store`. The process keeps no authoritative state, so
 //! several processes can share a database.
 
+mod access;
 mod backup;
 mod clock;
 mod database;
@@ -13,6 +14,7 @@ mod guesses;
 mod hashing;
 mod import;
 mod logins;
+mod members;
 mod names;
 mod passwords;
 mod progress;
@@ -29,13 +31,14 @@ pub use self::progress::Progress;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rpc_runtime::{Context, Result, Secret, Source};
+use rpc_runtime::{Result, Secret};
 
+use self::access::Caller;
 use self::expiry::Expiry;
 use self::logins::Logins;
 use self::store::{
-    Account, ChangeCredit, ChangeRule, ReadLedger, Refund, Reserve, ReturnOverdue, SetCredit,
-    Settle, Settled, Store,
+    Account, Actor, ChangeCredit, ChangeRule, FindBuyer, ReadLedger, Refund, Reserve,
+    ReturnOverdue, SetCredit, Settle, Settled, Store,
 };
 use super::event_log::EventLog;
 use super::normal;
@@ -160,11 +163,16 @@ impl Users {
         self.store.close().await
     }
 
-    async fn set_credit_of(&self, username: String, credit: i64) -> Result<User, UserStoreError> {
+    async fn set_credit_of(
+        &self,
+        username: String,
+        credit: i64,
+        actor: Actor,
+    ) -> Result<User, UserStoreError> {
         let operation = SetCredit {
             username: username.clone(),
             credit,
-            actor: actor(),
+            actor,
         };
         let account = self.store.write(operation).await??;
         Ok(user(&username, account))
@@ -177,13 +185,14 @@ impl Users {
         rule: ChangeRule,
         key: &str,
     ) -> Result<CreditChange, UserStoreError> {
+        let actor = &Caller::acting_for(username)?.actor();
         validate::key(key)?;
         let change = |username| async move {
             let change = ChangeCredit {
                 username,
                 rule,
                 key: key.to_owned(),
-                actor: actor(),
+                actor: actor.clone(),
             };
             self.store.write(change).await?
         };
@@ -219,6 +228,7 @@ impl UserStore for Users {
         username: &str,
         password: Secret<String>,
     ) -> Result<User, UserStoreError> {
+        Caller::acting_for(username)?;
         let normal = &*normal::nfc(username);
         validate::username(normal)?;
         validate::password(password.expose())?;
@@ -241,15 +251,17 @@ impl UserStore for Users {
     }
 
     async fn get_user(&self, username: &str) -> Result<Option<User>, UserStoreError> {
+        Caller::acting_for(username)?;
         validate::username(&normal::nfc(username))?;
         let found = self.find(username).await?;
         Ok(found.map(|(username, account)| user(&username, account)))
     }
 
     async fn set_credit(&self, username: &str, credit: u64) -> Result<User, UserStoreError> {
+        let actor = Caller::acting_for(username)?.actor();
         let credit = validate::credit(credit)?;
-        self.with_stored_name(username, |username| self.set_credit_of(username, credit))
-            .await
+        let set = |username| self.set_credit_of(username, credit, actor.clone());
+        self.with_stored_name(username, set).await
     }
 
     async fn deposit(
@@ -278,12 +290,40 @@ impl UserStore for Users {
         self.change_credit(username, rule, key).await
     }
 
+    async fn add_user(
+        &self,
+        username: &str,
+        password: Secret<String>,
+        credit: u64,
+        roles: Vec<String>,
+    ) -> Result<User, UserStoreError> {
+        self.add_member(username, password, credit, roles).await
+    }
+
+    async fn set_password(
+        &self,
+        username: &str,
+        password: Secret<String>,
+    ) -> Result<User, UserStoreError> {
+        self.set_password_of(username, password).await
+    }
+
+    async fn change_roles(
+        &self,
+        username: &str,
+        add: Vec<String>,
+        remove: Vec<String>,
+    ) -> Result<User, UserStoreError> {
+        self.change_roles_of(username, &add, &remove).await
+    }
+
     async fn reserve(
         &self,
         username: &str,
         amount: u64,
         key: &str,
     ) -> Result<Reservation, UserStoreError> {
+        let actor = &Caller::acting_for(username)?.actor();
         validate::key(key)?;
         let amount = validate::amount(amount)?;
         let reserve = |username| async move {
@@ -292,6 +332,7 @@ impl UserStore for Users {
                 amount,
                 key: key.to_owned(),
                 lifetime: RESERVATION_LIFETIME,
+                actor: actor.clone(),
             };
             self.store.write(reserve).await?
         };
@@ -300,12 +341,23 @@ impl UserStore for Users {
 
     async fn settle(&self, key: &str) -> Result<Reservation, UserStoreError> {
         validate::key(key)?;
+        let caller = Caller::current();
+        let mut of_user = caller.only_user().map(str::to_owned);
         loop {
-            let key = key.to_owned();
-            match self.store.write(Settle { key }).await?? {
+            let settle = Settle {
+                key: key.to_owned(),
+                of_user: of_user.clone(),
+                actor: caller.actor(),
+            };
+            match self.store.write(settle).await?? {
                 Settled::Ended(reservation) => return Ok(reservation),
                 Settled::Overdue { username } => {
                     self.store.write(ReturnOverdue { username }).await?;
+                }
+                Settled::OfOther { username } => {
+                    caller.check(&username)?;
+                    // The same user, whose name is stored in another spelling.
+                    of_user = Some(username);
                 }
             }
         }
@@ -313,8 +365,19 @@ impl UserStore for Users {
 
     async fn refund(&self, key: &str) -> Result<Reservation, UserStoreError> {
         validate::key(key)?;
+        let caller = Caller::current();
         let key = key.to_owned();
-        self.store.write(Refund { key }).await?
+        if caller.only_user().is_some() {
+            // Before the change, which would wait in the queue of the other user. The user of a
+            // purchase never changes.
+            let buyer = self.store.read(FindBuyer { key: key.clone() }).await?;
+            match buyer {
+                Some(buyer) => caller.check(&buyer)?,
+                None => return Err(UserStoreError::NoSuchPurchase { key }),
+            }
+        }
+        let actor = caller.actor();
+        self.store.write(Refund { key, actor }).await?
     }
 
     async fn ledger(&self, username: &str, limit: u32) -> Result<Vec<LedgerEntry>, UserStoreError> {
@@ -327,16 +390,11 @@ impl UserStore for Users {
         before: Option<u64>,
         limit: u32,
     ) -> Result<LedgerPage, UserStoreError> {
+        Caller::acting_for(username)?;
         validate::limit(limit)?;
         let read = |username| self.ledger_of(username, before, limit);
         self.with_stored_name(username, read).await
     }
-}
-
-/// Returns the caller of the current request, for the ledger.
-fn actor() -> String {
-    let context = Context::current();
-    context.source().map_or("-", Source::as_str).to_owned()
 }
 
 fn user(username: &str, account: Account) -> User {

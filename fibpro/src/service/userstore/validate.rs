@@ -1,7 +1,8 @@
 //! Validates arguments.
 
 use crate::api::userstore::{
-    CREDIT_LIMIT, KEY_LIMIT, LEDGER_LIMIT, PASSWORD_LIMIT, USERNAME_LIMIT, UserStoreError,
+    CREDIT_LIMIT, KEY_LIMIT, LEDGER_LIMIT, PASSWORD_LIMIT, ROLES_LIMIT, USERNAME_LIMIT,
+    UserStoreError,
 };
 use crate::terminal::is_unsafe;
 
@@ -125,6 +126,18 @@ pub(super) fn role(role: &str) -> Checked {
         "roles",
         "each must have 1 to 32 of the characters a-z, 0-9, `_` and `-`".to_owned(),
     )
+}
+
+/// Validates the roles of a new user, or those that are added to a user or removed.
+pub(super) fn roles(roles: &[String]) -> Checked {
+    if roles.len() > ROLES_LIMIT {
+        let length = roles.len();
+        return invalid(
+            "roles",
+            format!("a user has at most {ROLES_LIMIT} roles, not {length}"),
+        );
+    }
+    roles.iter().try_for_each(|one| role(one))
 }
 
 fn invalid<T>(argument: &str, why: String) -> Checked<T> {

@@ -56,6 +56,9 @@ fn user_error(name: &str) -> Option<UserStoreError> {
             credit: 1,
             change: 2,
         },
+        "UserExists" => UserStoreError::UserExists { username },
+        "OtherUser" => UserStoreError::OtherUser { caller: username },
+        "OperatorRequired" => UserStoreError::OperatorRequired,
         "Invalid" => UserStoreError::Invalid {
             argument: "credit".to_owned(),
             why: "why".to_owned(),
@@ -197,10 +200,18 @@ impl UserStore for Echo {
             reason: "reserve".to_owned(),
             key,
             actor: None,
+            principal: None,
         };
         let mut deposit = entry(Some("key".to_owned()));
         deposit.actor = Some("fibpro@prod/a1".to_owned());
-        Ok(vec![entry(Some("key".to_owned())), entry(None), deposit])
+        let mut of_operator = deposit.clone();
+        of_operator.principal = Some("olga".to_owned());
+        Ok(vec![
+            entry(Some("key".to_owned())),
+            entry(None),
+            deposit,
+            of_operator,
+        ])
     }
 
     async fn ledger_page(
@@ -213,6 +224,38 @@ impl UserStore for Echo {
             entries: self.ledger(username, limit).await?,
             next: before,
         })
+    }
+
+    async fn add_user(
+        &self,
+        username: &str,
+        _password: Secret<String>,
+        credit: u64,
+        roles: Vec<String>,
+    ) -> Result<User, UserStoreError> {
+        Ok(User {
+            username: username.to_owned(),
+            credit,
+            roles,
+        })
+    }
+
+    async fn set_password(
+        &self,
+        username: &str,
+        password: Secret<String>,
+    ) -> Result<User, UserStoreError> {
+        self.add_user(username, password, 0, Vec::new()).await
+    }
+
+    async fn change_roles(
+        &self,
+        username: &str,
+        add: Vec<String>,
+        remove: Vec<String>,
+    ) -> Result<User, UserStoreError> {
+        let roles = [add, remove].concat();
+        self.add_user(username, Secret::default(), 0, roles).await
     }
 }
 
@@ -312,6 +355,23 @@ async fn messages_are_as_pinned() {
             "UserStore/CompareAndSetCredit",
             r#"{"username":"ada","expected":3,"credit":4,"key":"key"}"#,
         ),
+        (
+            "UserStore/AddUser",
+            r#"{"username":"ada","password":"password","credit":4,"roles":["developer"]}"#,
+        ),
+        (
+            "UserStore/AddUser",
+            r#"{"username":"ada","password":"password"}"#,
+        ),
+        (
+            "UserStore/SetPassword",
+            r#"{"username":"ada","password":"password"}"#,
+        ),
+        (
+            "UserStore/ChangeRoles",
+            r#"{"username":"ada","add":["operator"],"remove":["developer"]}"#,
+        ),
+        ("UserStore/ChangeRoles", r#"{"username":"ada"}"#),
         ("Pricing/Price", r#"{"n":10}"#),
         (
             "Pricing/Pay",
@@ -351,6 +411,9 @@ async fn errors_are_as_pinned() {
         "KeyDiffers",
         "CreditDiffers",
         "CreditLimitExceeded",
+        "UserExists",
+        "OtherUser",
+        "OperatorRequired",
         "Invalid",
         "Other",
     ];

@@ -56,6 +56,14 @@ fn migrations_are_as_pinned() {
             "logsink, shares",
             include_str!("../../../src/service/logsink/store/migrations/2_shares.sql"),
         ),
+        (
+            "sqlite, principal",
+            include_str!("../../../migrations/sqlite/0005_principal.sql"),
+        ),
+        (
+            "postgres, principal",
+            include_str!("../../../migrations/postgres/0004_principal.sql"),
+        ),
     ];
     let texts = both.map(|(name, text)| format!("==== {name}\n{text}"));
     assert_pinned!("migrations.txt", texts.concat());

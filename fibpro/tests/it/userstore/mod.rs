@@ -17,6 +17,8 @@ mod model;
 mod logins;
 // Names that an earlier version stored as they were typed.
 mod names;
+// Calls for a user: what it may do, and what the ledger has of it.
+mod principals;
 // Databases that are full, locked, damaged or temporarily gone.
 mod database_errors;
 // PostgreSQL that becomes read-only or restarts.

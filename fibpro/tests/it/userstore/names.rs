@@ -6,7 +6,7 @@ use rpc_runtime::Secret;
 use super::fixture::{Engine, Fixture, execute, on_both};
 
 /// Adds a user with credit 20 as an earlier version stored it.
-async fn add_stored(fixture: &Fixture, store: &UserStoreClient, stored: &str) {
+pub(crate) async fn add_stored(fixture: &Fixture, store: &UserStoreClient, stored: &str) {
     let hash = "(SELECT password_hash FROM users WHERE username = 'username')";
     let insert = format!("INSERT INTO users VALUES ('{stored}', {hash}, '[]', 0)");
     execute(&fixture.database, &insert).await;

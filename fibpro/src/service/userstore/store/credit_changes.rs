@@ -1,6 +1,6 @@
 //! Changes of credit that are no purchases: absolute ones, and those with a key.
 
-use super::audit::AuditEvent;
+use super::audit::{Actor, AuditEvent};
 use super::error::StoreError;
 use super::ledger::{Account, KeyedChange, Ledger, NewEntry};
 use super::operations::{
@@ -12,7 +12,7 @@ use crate::api::userstore::{CREDIT_LIMIT, CreditChange, UserStoreError};
 pub(crate) struct SetCredit {
     pub(crate) username: String,
     pub(crate) credit: i64,
-    pub(crate) actor: String,
+    pub(crate) actor: Actor,
 }
 
 impl Operation for SetCredit {
@@ -53,10 +53,11 @@ impl Operation for SetCredit {
                 })
                 .await?;
         }
-        ledger.events.push(AuditEvent::Set {
+        let event = AuditEvent::Set {
             username: self.username.clone(),
             credit: self.credit,
-        });
+        };
+        ledger.audit(event, Some(&self.actor));
         let account = ledger.account(&self.username).await?;
         Ok(account.ok_or_else(|| no_such_user(&self.username)))
     }
@@ -67,7 +68,7 @@ pub(crate) struct ChangeCredit {
     pub(crate) username: String,
     pub(crate) rule: ChangeRule,
     pub(crate) key: String,
-    pub(crate) actor: String,
+    pub(crate) actor: Actor,
 }
 
 /// Rule of a change with a key.
@@ -193,7 +194,7 @@ impl Operation for ChangeCredit {
                 ..NewEntry::default()
             })
             .await?;
-        ledger.events.push(self.event(&result));
+        ledger.audit(self.event(&result), Some(&self.actor));
         Ok(Ok(result))
     }
 }

@@ -44,10 +44,8 @@ impl Operation for Import {
                     ..NewEntry::default()
                 })
                 .await?;
-            ledger.events.push(AuditEvent::Added {
-                username: user.username.clone(),
-                credit,
-            });
+            let username = user.username.clone();
+            ledger.audit(AuditEvent::Added { username, credit }, None);
         }
         match self.is_last {
             true => ledger.end_import().await,

@@ -5,13 +5,11 @@
 //! in its `WHERE`. If that matches no row, a concurrent operation was faster and the transaction is
 //! rolled back.
 
-use std::collections::HashSet;
-
 use jiff::Timestamp;
 
 use super::super::RESERVATION_LIFETIME;
 use super::super::clock::Clock;
-use super::audit::AuditEvent;
+use super::audit::{Actor, AuditEvent, AuditLine};
 use super::error::StoreError;
 use super::session::{ColumnReader as _, SqlSession};
 use crate::api::userstore::{LedgerEntry, LedgerPage, PurchaseState};
@@ -70,21 +68,22 @@ pub(super) struct NewEntry<'a> {
     pub(super) reason: &'static str,
     /// Key of the purchase, if any.
     pub(super) key: Option<&'a str>,
-    /// Caller that made the change, unless it is a purchase.
-    pub(super) actor: Option<&'a str>,
+    /// Caller that made the change. `None` for a change of the store itself, and for a purchase
+    /// that a service made on its own behalf.
+    pub(super) actor: Option<&'a Actor>,
     /// Key of the change, if it has one and is no purchase.
     pub(super) change_key: Option<&'a str>,
 }
 
 /// The tables at the time of one operation.
 pub(crate) struct Ledger<'a, S> {
-    session: &'a mut S,
+    pub(super) session: &'a mut S,
     clock: &'a Clock,
     /// Time at which the operation began. It decides what is overdue.
-    now: i64,
+    pub(super) now: i64,
     /// A reservation that expires later was made while the clock was ahead. It is overdue as well.
-    latest: i64,
-    pub(super) events: Vec<AuditEvent>,
+    pub(super) latest: i64,
+    pub(super) events: Vec<AuditLine>,
     /// Whether anything was changed.
     pub(super) has_changed: bool,
 }
@@ -102,6 +101,12 @@ impl<'a, S: SqlSession> Ledger<'a, S> {
         }
     }
 
+    /// Logs a change after it is committed.
+    pub(super) fn audit(&mut self, event: AuditEvent, actor: Option<&Actor>) {
+        let actor = actor.cloned();
+        self.events.push(AuditLine { event, actor });
+    }
+
     /// Returns the time of the operation, in microseconds since 1970.
     pub(super) fn now(&self) -> i64 {
         self.now
@@ -113,70 +118,8 @@ impl<'a, S: SqlSession> Ledger<'a, S> {
     }
 }
 
-/// Users.
+/// Credit of users.
 impl<S: SqlSession> Ledger<'_, S> {
-    pub(super) async fn account(&mut self, username: &str) -> Result<Option<Account>, StoreError> {
-        const SQL: &str = "SELECT password_hash, roles, credit + (SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) \
-             FROM purchases WHERE username = $1 AND state = 'reserved' AND (expires_at <= $2 OR expires_at > $3)) \
-             FROM users WHERE username = $1";
-        let values = [username.into(), self.now.into(), self.latest.into()];
-        let Some(row) = self.session.rows(SQL, &values).await?.pop() else {
-            return Ok(None);
-        };
-        Ok(Some(Account {
-            password_hash: row.text(0)?,
-            roles: serde_json::from_str(&row.text(1)?).map_err(decode)?,
-            credit: row.count(2)?,
-        }))
-    }
-
-    pub(super) async fn has_users(&mut self) -> Result<bool, StoreError> {
-        let rows = self.session.rows("SELECT 1 FROM users LIMIT 1", &[]);
-        Ok(!rows.await?.is_empty())
-    }
-
-    /// Inserts a user. Returns `false` if the name exists.
-    pub(super) async fn insert_user(&mut self, user: &NewUser) -> Result<bool, StoreError> {
-        const SQL: &str = "INSERT INTO users (username, password_hash, roles, credit) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (username) DO NOTHING RETURNING username";
-        let roles = serde_json::to_string(&user.roles).map_err(decode)?;
-        let values = [
-            user.username.as_str().into(),
-            user.password_hash.as_str().into(),
-            roles.as_str().into(),
-            user.credit.into(),
-        ];
-        let is_changed = !self.session.rows(SQL, &values).await?.is_empty();
-        self.has_changed |= is_changed;
-        Ok(is_changed)
-    }
-
-    pub(super) async fn usernames(&mut self) -> Result<HashSet<String>, StoreError> {
-        let rows = self.session.rows("SELECT username FROM users", &[]).await?;
-        Ok(rows
-            .iter()
-            .map(|row| row.text(0))
-            .collect::<sqlx::Result<_>>()?)
-    }
-
-    /// Returns the digest of the list whose import is not complete.
-    pub(super) async fn import(&mut self) -> Result<Option<String>, StoreError> {
-        let rows = self.session.rows("SELECT list FROM import", &[]).await?;
-        Ok(rows.first().map(|row| row.text(0)).transpose()?)
-    }
-
-    pub(super) async fn begin_import(&mut self, list: &str) -> Result<(), StoreError> {
-        const SQL: &str =
-            "INSERT INTO import (id, list) VALUES (1, $1) ON CONFLICT (id) DO NOTHING";
-        self.session.rows(SQL, &[list.into()]).await?;
-        Ok(())
-    }
-
-    pub(super) async fn end_import(&mut self) -> Result<(), StoreError> {
-        self.session.rows("DELETE FROM import", &[]).await?;
-        Ok(())
-    }
-
     /// Returns the sum of the user's open reservations.
     pub(super) async fn reserved(&mut self, username: &str) -> Result<i64, StoreError> {
         const SQL: &str = "SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM purchases \
@@ -275,16 +218,22 @@ impl<S: SqlSession> Ledger<'_, S> {
         Ok(is_changed)
     }
 
-    /// Settles an open reservation that has not expired. Returns user, amount and credit; `None` if
-    /// there is none.
+    /// Settles an open reservation that has not expired, of this user if one is named. Returns
+    /// user, amount and credit; `None` if there is none.
     pub(super) async fn settle(
         &mut self,
         key: &str,
+        of_user: Option<&str>,
     ) -> Result<Option<(String, i64, u64)>, StoreError> {
         const SQL: &str = "UPDATE purchases SET state = 'settled' \
              WHERE key = $1 AND state = 'reserved' AND expires_at > $2 AND expires_at <= $3 \
-             RETURNING username, amount, credit";
-        let values = [key.into(), self.now.into(), self.latest.into()];
+             AND (CAST($4 AS TEXT) IS NULL OR username = $4) RETURNING username, amount, credit";
+        let values = [
+            key.into(),
+            self.now.into(),
+            self.latest.into(),
+            of_user.into(),
+        ];
         let Some(row) = self.session.rows(SQL, &values).await?.pop() else {
             return Ok(None);
         };
@@ -386,8 +335,8 @@ impl<S: SqlSession> Ledger<'_, S> {
     /// locked, and the times of the user's entries are in their order although operations wait for
     /// each other.
     pub(super) async fn insert_entry(&mut self, entry: NewEntry<'_>) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO ledger (time, username, change, credit, reason, key, actor, change_key) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        const SQL: &str = "INSERT INTO ledger (time, username, change, credit, reason, key, actor, change_key, principal) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         let values = [
             self.clock.now().as_microsecond().into(),
             entry.username.into(),
@@ -395,8 +344,9 @@ impl<S: SqlSession> Ledger<'_, S> {
             stored(entry.credit)?.into(),
             entry.reason.into(),
             entry.key.into(),
-            entry.actor.into(),
+            entry.actor.map(|actor| actor.server.as_str()).into(),
             entry.change_key.into(),
+            entry.actor.and_then(|actor| actor.user.as_deref()).into(),
         ];
         self.session.rows(SQL, &values).await?;
         self.has_changed = true;
@@ -411,7 +361,7 @@ impl<S: SqlSession> Ledger<'_, S> {
         limit: u32,
     ) -> Result<LedgerPage, StoreError> {
         const SQL: &str = "SELECT l.time, l.change, l.credit, COALESCE(c.kind, l.reason), \
-             COALESCE(l.key, l.change_key), l.actor, l.id \
+             COALESCE(l.key, l.change_key), l.actor, l.id, l.principal \
              FROM ledger l LEFT JOIN credit_changes c ON c.key = l.change_key \
              WHERE l.username = $1 AND l.id < $2 ORDER BY l.id DESC LIMIT $3";
         let before = before.and_then(|id| i64::try_from(id).ok());
@@ -437,6 +387,7 @@ impl<S: SqlSession> Ledger<'_, S> {
                 reason: row.text(3)?,
                 key: row.nullable_text(4)?,
                 actor: row.nullable_text(5)?,
+                principal: row.nullable_text(7)?,
             })
         });
         Ok(LedgerPage {
@@ -450,10 +401,6 @@ impl<S: SqlSession> Ledger<'_, S> {
 /// does not fail.
 fn stored(credit: u64) -> Result<i64, StoreError> {
     i64::try_from(credit).map_err(|error| StoreError::Database(sqlx::Error::Encode(error.into())))
-}
-
-fn decode(error: serde_json::Error) -> StoreError {
-    StoreError::Database(sqlx::Error::Decode(error.into()))
 }
 
 fn state(name: &str) -> Result<PurchaseState, StoreError> {

@@ -1,10 +1,11 @@
 //! Access to the database: runs each operation as one transaction.
 //!
-//! `operations`, `credit_changes` and `imports` define the operations, `ledger` holds the SQL,
-//! `session` hides the difference between the databases. `sqlite` and `postgres` run transactions:
-//! SQLite allows one writer, so waiting operations share a transaction there; PostgreSQL allows
-//! many, and groups commits itself.
+//! `operations`, `credit_changes`, `members` and `imports` define the operations, `ledger` and
+//! `accounts` hold the SQL, `session` hides the difference between the databases. `sqlite` and
+//! `postgres` run transactions: SQLite allows one writer, so waiting operations share a transaction
+//! there; PostgreSQL allows many, and groups commits itself.
 
+mod accounts;
 mod audit;
 mod credit_changes;
 mod error;
@@ -12,6 +13,7 @@ mod imports;
 mod ledger;
 mod lock_wait;
 mod marker;
+mod members;
 mod operations;
 mod postgres;
 mod postgres_error;
@@ -32,14 +34,16 @@ mod write_queue;
 
 use rpc_runtime::Result;
 
+pub(super) use self::audit::Actor;
 pub(super) use self::credit_changes::{ChangeCredit, ChangeRule, SetCredit};
 pub(super) use self::imports::{FindImport, FindUsernames, HasUsers, Import};
 pub(super) use self::ledger::{Account, NewUser};
 pub(super) use self::marker::StoreMarker;
+pub(super) use self::members::{AddUser, ChangeRoles, SetPassword};
 use self::operations::WriteCheck;
 pub(super) use self::operations::{
-    FindAccount, FindOverdue, Operation, ReadLedger, Refund, Reserve, ReturnOverdue, Settle,
-    Settled,
+    FindAccount, FindBuyer, FindOverdue, Operation, ReadLedger, Refund, Reserve, ReturnOverdue,
+    Settle, Settled,
 };
 pub(super) use self::soundness::{CheckDepth, changes, count, find_fault};
 pub(super) use self::sqlite_file::{check_database_files, folder_of, with_suffix};

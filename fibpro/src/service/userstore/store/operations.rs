@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::audit::AuditEvent;
+use super::audit::{Actor, AuditEvent};
 use super::error::StoreError;
 use super::ledger::{Account, Ledger, NewEntry, Purchase};
 use super::session::SqlSession;
@@ -121,6 +121,7 @@ pub(crate) struct Reserve {
     pub(crate) key: String,
     /// Time until the reservation expires.
     pub(crate) lifetime: Duration,
+    pub(crate) actor: Actor,
 }
 
 impl Operation for Reserve {
@@ -167,14 +168,16 @@ impl Operation for Reserve {
                 credit,
                 reason: "reserve",
                 key: Some(&self.key),
+                actor: self.actor.of_user(),
                 ..NewEntry::default()
             })
             .await?;
-        ledger.events.push(AuditEvent::Reserved {
+        let event = AuditEvent::Reserved {
             username: self.username.clone(),
             amount: self.amount,
             credit,
-        });
+        };
+        ledger.audit(event, Some(&self.actor));
         Ok(Ok(reservation(&self.key, purchase)))
     }
 }
@@ -210,6 +213,9 @@ impl Reserve {
 /// Settles a reservation. That changes no credit, so it waits for no user, and finds none first.
 pub(crate) struct Settle {
     pub(crate) key: String,
+    /// The only user whose reservation is settled; `None` for that of any user.
+    pub(crate) of_user: Option<String>,
+    pub(crate) actor: Actor,
 }
 
 /// Result of [`Settle`].
@@ -218,6 +224,10 @@ pub(crate) enum Settled {
     /// The reservation has expired. What it reserved is to be returned to its user first, by an
     /// operation of that user: the row may be locked.
     Overdue {
+        username: String,
+    },
+    /// The reservation is of a user with another name than the one given, and is not changed.
+    OfOther {
         username: String,
     },
 }
@@ -229,12 +239,14 @@ impl Operation for Settle {
         &self,
         ledger: &mut Ledger<'_, S>,
     ) -> Result<Self::Output, StoreError> {
-        if let Some((username, amount, credit)) = ledger.settle(&self.key).await? {
-            ledger.events.push(AuditEvent::Settled {
+        let of_user = self.of_user.as_deref();
+        if let Some((username, amount, credit)) = ledger.settle(&self.key, of_user).await? {
+            let event = AuditEvent::Settled {
                 username: username.clone(),
                 amount,
                 credit,
-            });
+            };
+            ledger.audit(event, Some(&self.actor));
             return Ok(Ok(Settled::Ended(Reservation {
                 key: self.key.clone(),
                 username,
@@ -246,6 +258,10 @@ impl Operation for Settle {
         let Some(purchase) = ledger.purchase(&self.key).await? else {
             return Ok(Err(no_such_purchase(&self.key)));
         };
+        if of_user.is_some_and(|of_user| of_user != purchase.username) {
+            let username = purchase.username;
+            return Ok(Ok(Settled::OfOther { username }));
+        }
         match purchase.state {
             PurchaseState::Settled => Ok(Ok(Settled::Ended(reservation(&self.key, purchase)))),
             PurchaseState::Reserved if ledger.is_overdue(purchase.expires_at) => {
@@ -263,6 +279,7 @@ impl Operation for Settle {
 
 pub(crate) struct Refund {
     pub(crate) key: String,
+    pub(crate) actor: Actor,
 }
 
 impl Operation for Refund {
@@ -282,7 +299,8 @@ impl Operation for Refund {
         let mut purchase = expire_if_overdue(ledger, &self.key, purchase).await?;
         match purchase.state {
             PurchaseState::Reserved => {
-                give_back(ledger, &self.key, &mut purchase, PurchaseState::Refunded).await?;
+                let end = PurchaseState::Refunded;
+                give_back(ledger, &self.key, &mut purchase, end, Some(&self.actor)).await?;
                 Ok(Ok(reservation(&self.key, purchase)))
             }
             // The credit has been returned already.
@@ -364,7 +382,7 @@ pub(super) async fn return_overdue<S: SqlSession>(
 ) -> Result<usize, StoreError> {
     let overdue = ledger.overdue(username).await?;
     for (key, amount) in &overdue {
-        return_credit(ledger, key, username, *amount, PurchaseState::Expired).await?;
+        return_credit(ledger, key, username, *amount, PurchaseState::Expired, None).await?;
     }
     Ok(overdue.len())
 }
@@ -375,7 +393,7 @@ async fn expire_if_overdue<S: SqlSession>(
     mut purchase: Purchase,
 ) -> Result<Purchase, StoreError> {
     if purchase.state == PurchaseState::Reserved && ledger.is_overdue(purchase.expires_at) {
-        give_back(ledger, key, &mut purchase, PurchaseState::Expired).await?;
+        give_back(ledger, key, &mut purchase, PurchaseState::Expired, None).await?;
     }
     Ok(purchase)
 }
@@ -385,9 +403,10 @@ async fn give_back<S: SqlSession>(
     key: &str,
     purchase: &mut Purchase,
     state: PurchaseState,
+    actor: Option<&Actor>,
 ) -> Result<(), StoreError> {
-    purchase.credit =
-        return_credit(ledger, key, &purchase.username, purchase.amount, state).await?;
+    let (username, amount) = (&purchase.username, purchase.amount);
+    purchase.credit = return_credit(ledger, key, username, amount, state, actor).await?;
     purchase.state = state;
     Ok(())
 }
@@ -399,6 +418,7 @@ async fn return_credit<S: SqlSession>(
     username: &str,
     amount: i64,
     state: PurchaseState,
+    actor: Option<&Actor>,
 ) -> Result<u64, StoreError> {
     let credit = ledger.credit(username, amount).await?;
     if !ledger.end_reservation(key, state, credit).await? {
@@ -417,14 +437,16 @@ async fn return_credit<S: SqlSession>(
             credit,
             reason,
             key: Some(key),
+            actor: actor.and_then(Actor::of_user),
             ..NewEntry::default()
         })
         .await?;
-    ledger.events.push(AuditEvent::Returned {
+    let event = AuditEvent::Returned {
         username: username.to_owned(),
         amount,
         credit,
-    });
+    };
+    ledger.audit(event, actor);
     Ok(credit)
 }
 

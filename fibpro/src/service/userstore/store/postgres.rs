@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::super::clock::Clock;
 use super::super::database::Database;
-use super::audit::AuditEvent;
+use super::audit::AuditLine;
 use super::error::StoreError;
 use super::ledger::Ledger;
 use super::operations::{FindBuyer, Operation, Subject};
@@ -238,7 +238,7 @@ async fn change<O: Operation>(
         sessions.give_back(session, outcome.as_ref().err()).await;
         let error = match outcome {
             Ok((output, events)) => {
-                events.iter().for_each(AuditEvent::log);
+                events.iter().for_each(AuditLine::log);
                 return Ok(output);
             }
             Err(error) => error,
@@ -260,7 +260,7 @@ async fn transaction<O: Operation>(
     clock: &Clock,
     operation: &O,
     commits: &mut bool,
-) -> Result<(O::Output, Vec<AuditEvent>), StoreError> {
+) -> Result<(O::Output, Vec<AuditLine>), StoreError> {
     // Rolled back on drop.
     let mut transaction = bounded(async { Ok(session.begin().await?) }).await?;
     let mut ledger = Ledger::open(&mut *transaction, clock);

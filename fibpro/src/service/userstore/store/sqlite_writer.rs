@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tracing::Span;
 
 use super::super::clock::Clock;
-use super::audit::AuditEvent;
+use super::audit::AuditLine;
 use super::error::StoreError;
 use super::ledger::Ledger;
 use super::lock_wait::{LOCK_TIMEOUT, LockState};
@@ -365,7 +365,7 @@ pub(super) struct QueuedOperation<O: Operation> {
     pub(super) operation: O,
     pub(super) _place: QueuePlace,
     /// Output and log events of the last run.
-    pub(super) done: Option<(O::Output, Vec<AuditEvent>)>,
+    pub(super) done: Option<(O::Output, Vec<AuditLine>)>,
     pub(super) reply: oneshot::Sender<Result<O::Output>>,
     /// Context of the caller, for the log lines.
     pub(super) context: Context,
@@ -397,7 +397,7 @@ impl<O: Operation> QueuedJob for QueuedOperation<O> {
         };
         self.span.in_scope(|| {
             self.context
-                .enter(|| events.iter().for_each(AuditEvent::log));
+                .enter(|| events.iter().for_each(AuditLine::log));
         });
         // The caller may be gone.
         let _ = self.reply.send(Ok(output));
