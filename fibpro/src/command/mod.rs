@@ -16,6 +16,7 @@ mod sign;
 mod status;
 mod target;
 mod up;
+mod user;
 
 use std::backtrace::Backtrace;
 use std::io;
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Serve(Box<serve::ServeOptions>),
     Services(services::ServicesOptions),
     Status(status::StatusOptions),
+    User(user::UserOptions),
     Backup(backup::BackupOptions),
     Restore(backup::RestoreOptions),
 }
@@ -87,6 +89,7 @@ impl Command {
             Self::Serve(options) => serve::run(*options).await,
             Self::Services(options) => services::run(&options, &mut out.lock()),
             Self::Status(options) => status::run(options, out).await,
+            Self::User(options) => user::run(options, out).await,
         }
     }
 }

@@ -82,8 +82,10 @@ mod up_log;
 mod up_data;
 // Many users at its first start.
 mod up_users;
-// Users: their names in each service, and `fibpro user`.
+// Users: who they are in each service.
 mod users;
+// `fibpro user`: new users, passwords, roles and credit.
+mod user_command;
 // Services that do not stop, ignored signals, a stop during the start.
 mod up_stop;
 // Databases that others use at the stop, and files that cannot be written at the start.

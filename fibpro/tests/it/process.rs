@@ -234,7 +234,10 @@ pub(crate) struct RunningCommand {
 
 impl RunningCommand {
     pub(crate) fn fibpro(arguments: &[&str]) -> Self {
-        let mut command = command(env!("CARGO_BIN_EXE_fibpro"), arguments);
+        Self::start(command(env!("CARGO_BIN_EXE_fibpro"), arguments))
+    }
+
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
         Self {
             stdout: child.stdout.take().map(BufReader::new),

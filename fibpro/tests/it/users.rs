@@ -34,9 +34,14 @@ pub(crate) fn client(up: &Up, service: &str) -> Client {
 }
 
 /// Buys a number in the shop, with more headers.
-async fn buy(up: &Up, user: &str, path: &str, more: &[(&str, &str)]) -> Response {
+pub(crate) async fn buy(
+    up: &Up,
+    (user, password): (&str, &str),
+    path: &str,
+    more: &[(&str, &str)],
+) -> Response {
     let address = up.url("gatekeeper").strip_prefix("http://").unwrap();
-    let login = format!("Basic {}", STANDARD.encode(format!("{user}:p")));
+    let login = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
     let lines = [&[("authorization", &*login)], more].concat();
     let mut raw = Raw::connect(address.parse().unwrap()).await;
     raw.ask(request("GET", path, &lines, b"")).await
@@ -63,7 +68,7 @@ fn a_purchase_is_that_of_its_login() {
             &[("x-rpc-principal", &*forged)],
             &[("x-rpc-principal", "?"), ("x-rpc-source", "desk@prod/1")],
         ] {
-            let response = buy(&up, "ada", "/10", lines).await;
+            let response = buy(&up, ("ada", "p"), "/10", lines).await;
             assert_eq!((response.status, &*response.body), (200, &b"55"[..]));
         }
         let ledger = store.ledger("ada", 10).await.unwrap();
