@@ -34,8 +34,8 @@ impl Context {
         Self(Some(Arc::new(inner)))
     }
 
-    /// Returns a context in a trace, for the calls that are made in its scope: one that starts here,
-    /// or that of a caller or tracing library whose `traceparent` the program has.
+    /// Returns a context in a trace, for the calls that are made in its scope: one that starts
+    /// here, or that of a caller or tracing library whose `traceparent` the program has.
     ///
     /// The trace replaces that of this context. The calls carry its trace ID and its flag
     /// `sampled`, each with a span ID of its own.

@@ -17,8 +17,8 @@ const STATE_BYTES: usize = 512;
 /// The `traceparent` and `tracestate` of a request. Source: W3C Trace Context, version 00.
 ///
 /// A server passes the trace of a call on to the next services. A call without a trace stays
-/// without one, unless the program starts one by [`Context::with_trace`](crate::Context::with_trace)
-/// or traces by OpenTelemetry (feature `otel`).
+/// without one, unless the program starts one by
+/// [`Context::with_trace`](crate::Context::with_trace) or traces by OpenTelemetry (feature `otel`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {
     trace_id: u128,
