@@ -134,6 +134,8 @@ pub use rpc_macros::rpc_service;
 pub use rpc_macros::RpcError;
 
 pub use builtin::{Pong, flag_service, status};
+#[cfg(all(feature = "client", feature = "tls"))]
+pub use client::ClientTlsConfig;
 #[cfg(feature = "client")]
 pub use client::{Call, CallHandle, Client, ClientBuilder, Reply, RetryPolicy};
 pub use codec::json::{BigNum, Bytes};

@@ -48,7 +48,10 @@ const LAYERS: [(&str, u8); 35] = [
 
 /// External crates and the only modules that may name them. All others may be named anywhere.
 const NAMED_BY: [(&str, &[&str]); 8] = [
-    ("rustls", &["tls", "server/transport/tls"]),
+    (
+        "rustls",
+        &["tls", "client/transport/tls", "server/transport/tls"],
+    ),
     ("reqwest", &["client"]),
     ("hyper_util", &["client/transport", "server/transport"]),
     (

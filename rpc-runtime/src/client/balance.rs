@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::endpoint::{Endpoint, InFlightGuard};
 use super::outlier;
-use super::transport::Transport;
+use super::transport::{ConnectOptions, Transport};
 use crate::discovery::{Addresses, Discover};
 use crate::error::{Code, Error, Result};
 use crate::sync::RwLockExt as _;
@@ -20,19 +20,23 @@ use crate::sync::RwLockExt as _;
 const REMEMBERED: usize = 128;
 
 /// The settings that all endpoints of a client share.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct EndpointSettings {
     pub(super) http2: bool,
     pub(super) outlier_detection: bool,
+    connect: ConnectOptions,
 }
 
 impl EndpointSettings {
-    const DEFAULT: Self = Self {
-        http2: false,
-        outlier_detection: true,
-    };
+    fn new(connect: ConnectOptions) -> Self {
+        Self {
+            http2: false,
+            outlier_detection: true,
+            connect,
+        }
+    }
 
-    fn transport(self, transport: Arc<Transport>) -> Arc<Transport> {
+    fn transport(&self, transport: Arc<Transport>) -> Arc<Transport> {
         if self.http2 {
             Arc::new(transport.http2())
         } else {
@@ -72,20 +76,22 @@ struct EndpointSet {
 
 impl Balancer {
     pub(super) fn single(transport: Transport) -> Self {
-        Self::single_with(Arc::new(transport), EndpointSettings::DEFAULT)
+        // The transport is there, so the options are of no use.
+        let settings = EndpointSettings::new(ConnectOptions::default());
+        Self::single_with(Arc::new(transport), settings)
     }
 
     /// The only address gets all attempts, so nothing is recorded about it.
     fn single_with(transport: Arc<Transport>, settings: EndpointSettings) -> Self {
         Self {
-            settings,
             target: Arc::clone(transport.target()),
             kind: BalancerKind::Single(Endpoint::new(settings.transport(transport), None)),
+            settings,
         }
     }
 
-    pub(super) fn discovered(discover: Arc<dyn Discover>) -> Self {
-        Self::discovered_with(discover, EndpointSettings::DEFAULT)
+    pub(super) fn discovered(discover: Arc<dyn Discover>, connect: ConnectOptions) -> Self {
+        Self::discovered_with(discover, EndpointSettings::new(connect))
     }
 
     fn discovered_with(discover: Arc<dyn Discover>, settings: EndpointSettings) -> Self {
@@ -103,7 +109,7 @@ impl Balancer {
     /// Returns a balancer of the same addresses with changed settings and without records of their
     /// health.
     pub(super) fn with_settings(&self, change: impl FnOnce(&mut EndpointSettings)) -> Self {
-        let mut settings = self.settings;
+        let mut settings = self.settings.clone();
         change(&mut settings);
         match &self.kind {
             BalancerKind::Single(endpoint) => {
@@ -178,7 +184,7 @@ impl Balancer {
     fn replace(&self, set: &mut EndpointSet, addresses: &Addresses, since: Instant) {
         let mut endpoints: Vec<Arc<Endpoint>> = Vec::with_capacity(addresses.len());
         for address in addresses.iter() {
-            let transport = match Transport::from_url(address) {
+            let transport = match Transport::from_url(address, &self.settings.connect) {
                 Ok(transport) => transport,
                 Err(error) => {
                     // The other addresses can still be used, so this is logged and not returned.

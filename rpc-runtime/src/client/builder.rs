@@ -1,7 +1,9 @@
 //! The builder of a client.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::transport::{ClientTlsConfig, ConnectOptions};
 use super::{Client, RetryPolicy, of_client};
 use crate::compression::Compression;
 use crate::context::Source;
@@ -16,13 +18,14 @@ use crate::observe::Observer;
 pub struct ClientBuilder {
     targets: Vec<Target>,
     proxy: Option<String>,
+    pub(super) tls: Option<ClientTlsConfig>,
     settings: Vec<Box<dyn FnOnce(Client) -> Result<Client> + Send>>,
 }
 
 /// The target of the calls.
 enum Target {
     Url(String),
-    Discover(Client),
+    Discover(Arc<dyn Discover>),
 }
 
 impl Client {
@@ -47,6 +50,7 @@ impl Client {
         ClientBuilder {
             targets: Vec::new(),
             proxy: None,
+            tls: None,
             settings: Vec::new(),
         }
     }
@@ -75,16 +79,20 @@ impl ClientBuilder {
 
     /// Sets the source of the addresses of the servers, as [`Client::discover`] does.
     pub fn discover(mut self, discover: impl Discover) -> Self {
-        self.targets
-            .push(Target::Discover(Client::discover(discover)));
+        self.targets.push(Target::Discover(Arc::new(discover)));
         self
     }
 
-    /// Sends the requests through an HTTP proxy, such as `http://proxy.example:3128`. Needs a single
-    /// [`url`](Self::url), and the feature `reqwest`.
+    /// Sends the requests through an HTTP proxy, such as `http://proxy.example:3128` or
+    /// `http://USER:PASSWORD@HOST:PORT`.
     ///
-    /// `http` requests are forwarded by the proxy, which reads them; `https` requests go through a
-    /// tunnel (`CONNECT`). The variables `HTTP_PROXY` and the like have no effect.
+    /// `https` requests and HTTP/2 go through a tunnel (`CONNECT`); other `http` requests are
+    /// forwarded by the proxy, which reads them. A server on this host that is called through a
+    /// proxy gets no context without identity keys or a client certificate.
+    ///
+    /// The variables `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` have no effect, so that a setting
+    /// for other programs does not redirect calls between services. A program that wants them
+    /// passes the value on.
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.proxy = Some(url.into());
         self
@@ -123,28 +131,28 @@ impl ClientBuilder {
     /// # Errors
     ///
     /// `invalid_argument` without a target or with targets of both kinds, for an invalid URL or
-    /// name, and for a proxy with several URLs; `unimplemented` for a proxy without the feature
-    /// `reqwest`.
+    /// name, a `unix:` URL with a proxy, and a certificate file with invalid content;
+    /// `failed_precondition` for one that cannot be read; `unimplemented` for `https` without the
+    /// feature `tls`.
     pub fn build(self) -> Result<Client> {
         let mut urls = Vec::new();
         let mut discovered = None;
         for target in self.targets {
             match target {
                 Target::Url(url) => urls.push(url),
-                Target::Discover(client) if discovered.is_none() => discovered = Some(client),
+                Target::Discover(discover) if discovered.is_none() => discovered = Some(discover),
                 Target::Discover(_) => return Err(invalid("`discover` is given twice")),
             }
         }
-        let client = match (discovered, urls.as_slice(), self.proxy) {
-            (None, [], _) => return Err(invalid("a client needs `url` or `discover`")),
-            (Some(_), [_, ..], _) => {
+        let connect = ConnectOptions::new(self.tls, self.proxy.as_deref()).map_err(of_client)?;
+        let client = match (discovered, urls.as_slice()) {
+            (None, []) => return Err(invalid("a client needs `url` or `discover`")),
+            (Some(_), [_, ..]) => {
                 return Err(invalid("`url` and `discover` exclude each other"));
             }
-            (None, [url], Some(proxy)) => Client::through_proxy(url, &proxy)?,
-            (_, _, Some(_)) => return Err(invalid("a proxy needs a single `url`")),
-            (Some(client), [], None) => client,
-            (None, [url], None) => Client::new(url)?,
-            (None, urls, None) => Client::from_urls(urls)?,
+            (Some(discover), []) => Client::discovered(discover, connect),
+            (None, [url]) => Client::connected(url, &connect)?,
+            (None, urls) => Client::connected_to_all(urls.iter().collect(), connect)?,
         };
         let mut settings = self.settings.into_iter();
         settings.try_fold(client, |client, apply| apply(client))

@@ -14,6 +14,8 @@ mod outlier;
 mod retry;
 mod retry_policy;
 mod stack;
+#[cfg(feature = "tls")]
+mod tls_settings;
 pub(crate) mod transport;
 
 use std::fmt;
@@ -25,10 +27,12 @@ pub(crate) use call::prepare;
 pub use call::{Call, Reply};
 pub use handle::CallHandle;
 pub use retry_policy::RetryPolicy;
+#[cfg(feature = "tls")]
+pub use transport::ClientTlsConfig;
 
 use self::balance::Balancer;
 use self::budget::Budget;
-use self::transport::Transport;
+use self::transport::{ConnectOptions, Transport};
 use crate::compression::Compression;
 use crate::context::{DEFAULT_ENVIRONMENT, Source};
 use crate::discovery::{Addresses, Discover};
@@ -93,7 +97,12 @@ impl Client {
     /// `invalid_argument` if `url` is not an absolute `http`, `https` or `unix` URL, or contains
     /// credentials, a query or a fragment; `unimplemented` for `https` without the feature `tls`.
     pub fn new(url: &str) -> Result<Self> {
-        let transport = Transport::from_url(url).map_err(of_client)?;
+        Self::connected(url, &ConnectOptions::default())
+    }
+
+    /// Does what [`new`](Self::new) does, with options for the connections.
+    fn connected(url: &str, connect: &ConnectOptions) -> Result<Self> {
+        let transport = Transport::from_url(url, connect).map_err(of_client)?;
         Ok(Self::from_transport(transport))
     }
 
@@ -116,7 +125,11 @@ impl Client {
     ///
     /// See [`new`](Self::new), for the first invalid URL; `invalid_argument` for an empty list.
     pub fn from_urls<A: AsRef<str>>(urls: impl IntoIterator<Item = A>) -> Result<Self> {
-        let addresses: Addresses = urls.into_iter().collect();
+        Self::connected_to_all(urls.into_iter().collect(), ConnectOptions::default())
+    }
+
+    /// Does what [`from_urls`](Self::from_urls) does, with options for the connections.
+    fn connected_to_all(addresses: Addresses, connect: ConnectOptions) -> Result<Self> {
         if addresses.is_empty() {
             return Err(of_client(Error::without_location(
                 Code::InvalidArgument,
@@ -124,9 +137,10 @@ impl Client {
             )));
         }
         for address in addresses.iter() {
-            Transport::from_url(address).map_err(of_client)?;
+            Transport::from_url(address, &connect).map_err(of_client)?;
         }
-        Ok(Self::balanced(Balancer::discovered(Arc::new(addresses))))
+        let balancer = Balancer::discovered(Arc::new(addresses), connect);
+        Ok(Self::balanced(balancer))
     }
 
     /// Creates a client that asks `discover` for the addresses of the servers before each attempt.
@@ -135,7 +149,12 @@ impl Client {
     /// An address that is not a valid server URL is skipped, with an error in the log. A call fails
     /// with `unavailable` if no usable address is left.
     pub fn discover(discover: impl Discover) -> Self {
-        Self::balanced(Balancer::discovered(Arc::new(discover))).internal()
+        Self::discovered(Arc::new(discover), ConnectOptions::default())
+    }
+
+    /// Does what [`discover`](Self::discover) does, with options for the connections.
+    fn discovered(discover: Arc<dyn Discover>, connect: ConnectOptions) -> Self {
+        Self::balanced(Balancer::discovered(discover, connect)).internal()
     }
 
     pub(crate) fn from_transport(transport: Transport) -> Self {

@@ -111,6 +111,31 @@ impl Authority {
     pub(super) fn pem(&self) -> &str {
         &self.pem
     }
+
+    pub(super) fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.der.clone()).unwrap();
+        roots
+    }
+
+    /// Returns the certificate of the authority itself, as one of a server.
+    pub(super) fn own(&self) -> Pair {
+        let key = self.issuer.key();
+        Pair {
+            certificate: self.pem.clone(),
+            key: key.serialize_pem(),
+            der: (
+                self.der.clone(),
+                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+            ),
+        }
+    }
+}
+
+impl Pair {
+    pub(super) fn der(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        (vec![self.der.0.clone()], self.der.1.clone_key())
+    }
 }
 
 fn named(name: &str) -> DistinguishedName {
@@ -191,10 +216,8 @@ pub(super) struct TlsClient {
 
 impl TlsClient {
     pub(super) fn new(authority: &Authority) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add(authority.der.clone()).unwrap();
         Self {
-            roots,
+            roots: authority.roots(),
             pair: None,
             alpn: "http/1.1",
         }

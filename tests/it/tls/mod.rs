@@ -1,6 +1,10 @@
 mod certificates;
 mod clients;
+mod https;
+mod https_identity;
 mod kit;
+mod kit_servers;
 mod listeners;
 mod proxies;
+mod tunnels;
 mod users;

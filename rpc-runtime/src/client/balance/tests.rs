@@ -9,7 +9,10 @@ const MS: Duration = Duration::from_millis(1);
 
 fn watched<const N: usize>(urls: [&str; N]) -> (DynamicAddresses, Balancer) {
     let watch = DynamicAddresses::new("pricing", urls);
-    (watch.clone(), Balancer::discovered(Arc::new(watch)))
+    (
+        watch.clone(),
+        Balancer::discovered(Arc::new(watch), ConnectOptions::default()),
+    )
 }
 
 fn target(guard: &InFlightGuard) -> &str {
@@ -213,7 +216,7 @@ async fn a_few_rejections_leave_no_crowd_of_addresses() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_recorded_about_a_single_address() {
-    let transport = Transport::from_url("http://a:1").unwrap();
+    let transport = Transport::from_url("http://a:1", &ConnectOptions::default()).unwrap();
     let balancer = Balancer::single(transport);
     let guard = balancer.pick(None).unwrap();
     assert!(format!("{:?}", guard.endpoint()).contains("recorded_since: None"));

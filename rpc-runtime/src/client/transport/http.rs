@@ -1,30 +1,33 @@
-//! The HTTP transport: hyper for HTTP/1 over plain `http` and Unix sockets, `h2` for HTTP/2 over
-//! them, `reqwest` for `https` and for clients that the application supplies.
+//! The HTTP transport: hyper for HTTP/1 and `h2` for HTTP/2, over TCP, TLS and Unix sockets, and
+//! `reqwest` for clients that the application supplies.
 //!
 //! The client side is the larger part of the cost of a call. With hyper and `h2`, requests are
 //! built from parts that are already parsed, and the pool does nothing about redirects, cookies,
 //! proxies and decompression.
 
 use std::error::Error as StdError;
-use std::io::{self, ErrorKind};
 
 use ::http::Uri;
-use ::http::header::{HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use ::http::header::{HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING};
 use ::http::response::Parts;
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper_util::client::legacy::ResponseFuture;
 
+use super::connect::{ConnectOptions, ConnectSettings, HttpVersion, OtherVersion};
 use super::evidence;
-use super::http2::{self, ClientId, ExchangeError, ExchangeOptions};
+use super::failure::{NotBegun, ResponseError, cause, is_stream_reset};
+use super::http2::{ClientId, ExchangeError, ExchangeOptions, Http2Pool};
 use super::pool::with_pools;
 use super::reqwest::ReqwestClient;
 use super::response_body;
 use super::target::TransportTarget;
-use super::timed_connector::SlowConnect;
+use super::timed_connector::{SlowConnect, is_cause_of, is_reason};
+use super::tls;
 use crate::client::outbound::OutboundRequest;
 use crate::client::outlier::Outcome;
 use crate::context::Context;
-use crate::error::{Code, Error, Execution, Result};
+use crate::error::{Code, Error, Result};
 use crate::middleware::{Body, Response};
 use crate::observe::LogThrottle;
 use crate::protocol::connect::{self, OutgoingMessage, WireResponse};
@@ -38,6 +41,9 @@ const HEADER_BYTES: usize = 32 << 10;
 
 /// The number of times that a request is written until a connection is there in time.
 const WRITES: u32 = 3;
+
+/// The number of versions of HTTP that are tried, for servers that change what they negotiate.
+const VERSIONS: u32 = 3;
 
 /// The calls of this process that were sent without their user.
 static UNSENT_USERS: LogThrottle = LogThrottle::new();
@@ -53,6 +59,18 @@ pub(super) struct HttpTransport {
 pub(super) enum HttpClient {
     Http1,
     Http2,
+    /// Over TLS, or through a proxy. `http2` is the version without TLS, which negotiates it.
+    Configured {
+        settings: ConnectSettings,
+        http2: bool,
+    },
+    #[cfg_attr(
+        not(feature = "reqwest"),
+        allow(
+            dead_code,
+            reason = "there is no value of this type without the feature"
+        )
+    )]
     Reqwest(ReqwestClient),
 }
 
@@ -75,15 +93,19 @@ struct UnwrittenRequest<'r> {
     request: &'r OutboundRequest,
     message: OutgoingMessage,
     uri: Uri,
+    /// Whether the server gets the context of the call without a signature.
+    is_known: bool,
 }
 
 impl<'r> UnwrittenRequest<'r> {
-    fn new(target: &'r TransportTarget, request: &'r OutboundRequest) -> Result<Self> {
+    fn new(transport: &'r HttpTransport, request: &'r OutboundRequest) -> Result<Self> {
+        let target = &transport.target;
         let prefix = target.prefix_len();
         let message =
             OutgoingMessage::new(request.method, prefix, &request.message, &request.options);
         Ok(Self {
             uri: target.uri(request.method.path, message.query())?,
+            is_known: transport.is_known(),
             target,
             request,
             message,
@@ -94,7 +116,7 @@ impl<'r> UnwrittenRequest<'r> {
         let request = self.request;
         let (context, metadata) = (&request.context, &request.metadata);
         let keys = context.identity();
-        let is_known = keys.is_some() || self.target.is_this_host();
+        let is_known = keys.is_some() || self.is_known;
         let restriction = request.options.disclosure.restriction(is_known);
         let mut http =
             connect::write_request(self.uri, context, metadata, self.message, restriction);
@@ -131,13 +153,33 @@ fn write_user(target: &TransportTarget, context: &Context, is_safe: bool, header
 }
 
 impl HttpTransport {
-    pub(super) fn new(target: TransportTarget) -> Result<Self> {
-        let client = if target.is_https() {
-            HttpClient::Reqwest(ReqwestClient::https()?)
+    pub(super) fn new(target: TransportTarget, options: &ConnectOptions) -> Result<Self> {
+        if target.is_socket() && options.has_proxy() {
+            let text = "a proxy does not connect to `unix:` URLs";
+            return Err(Error::without_location(Code::InvalidArgument, text));
+        }
+        let client = if target.is_https() || options.has_proxy() {
+            HttpClient::Configured {
+                settings: options.settings(target.is_https())?,
+                http2: false,
+            }
         } else {
             HttpClient::Http1
         };
         Ok(Self { target, client })
+    }
+
+    /// Returns whether the server is known to be one of this system: on this host, or one that
+    /// gets the certificate of this client.
+    fn is_known(&self) -> bool {
+        match &self.client {
+            HttpClient::Configured { settings, .. } => {
+                // A proxy has another host.
+                let is_this_host = self.target.is_this_host() && !settings.has_proxy();
+                is_this_host || settings.has_client_certificate()
+            }
+            _ => self.target.is_this_host(),
+        }
     }
 
     /// Returns the URL of the server in printable form.
@@ -148,7 +190,10 @@ impl HttpTransport {
     pub(super) fn http2(&self) -> Self {
         let client = match &self.client {
             HttpClient::Http1 | HttpClient::Http2 => HttpClient::Http2,
-            // TLS negotiates the version.
+            HttpClient::Configured { settings, .. } => HttpClient::Configured {
+                settings: settings.clone(),
+                http2: true,
+            },
             client @ HttpClient::Reqwest(_) => client.clone(),
         };
         Self {
@@ -159,27 +204,41 @@ impl HttpTransport {
 
     /// Sends a request. Returns the response, and what it reveals about the server.
     pub(super) async fn send(&self, request: &OutboundRequest) -> (Response, Outcome) {
-        let mut writes = 1;
+        let (mut writes, mut versions) = (1, 1);
         loop {
             let sent = self.send_once(request).await;
-            let is_slow = sent.0.error().is_some_and(SlowConnect::is_reason);
-            if !is_slow || writes == WRITES {
+            let error = sent.0.error();
+            if error.is_some_and(is_reason::<SlowConnect>) && writes < WRITES {
+                writes += 1;
+            } else if error.is_some_and(is_reason::<OtherVersion>) && versions < VERSIONS {
+                versions += 1;
+            } else {
                 return sent;
             }
-            writes += 1;
         }
     }
 
     /// Writes a request with the time that is left to it, and sends it.
     async fn send_once(&self, request: &OutboundRequest) -> (Response, Outcome) {
-        let unwritten = match UnwrittenRequest::new(&self.target, request) {
+        let unwritten = match UnwrittenRequest::new(self, request) {
             Ok(unwritten) => unwritten,
             Err(error) => return (error.not_executed().into(), Outcome::Canceled),
         };
         let limit = request.options.message_limit;
         let received = match &self.client {
-            HttpClient::Http1 => self.send_with_hyper(unwritten.write(), limit).await,
-            HttpClient::Http2 => self.send_with_h2(unwritten).await,
+            HttpClient::Http1 => {
+                let request = self.with_host(unwritten.write());
+                let is_socket = self.target.is_socket();
+                let response = with_pools(|pools| pools.http1(is_socket, request));
+                self.receive_from_hyper(response, limit).await
+            }
+            HttpClient::Http2 => {
+                let pool = with_pools(|pools| pools.http2(self.target.is_socket()));
+                self.send_with_h2(&pool, unwritten).await
+            }
+            HttpClient::Configured { settings, http2 } => {
+                Box::pin(self.send_configured(settings, *http2, unwritten)).await
+            }
             // Boxed to keep the future of calls with hyper small.
             HttpClient::Reqwest(client) => {
                 Box::pin(self.send_with_reqwest(client, unwritten.write(), limit)).await
@@ -205,37 +264,69 @@ impl HttpTransport {
         }
     }
 
-    async fn send_with_hyper(
+    /// Sends a request over TLS, in the version of HTTP that the server has negotiated last, or
+    /// through a proxy.
+    async fn send_configured(
         &self,
-        mut request: ::http::Request<Bytes>,
-        limit: usize,
+        settings: &ConnectSettings,
+        http2: bool,
+        unwritten: UnwrittenRequest<'_>,
     ) -> Result<(Parts, Bytes)> {
-        // Without the header the pool would format it for each request, and for a Unix socket from
-        // the encoded path.
+        let pool = with_pools(|pools| pools.configured(settings));
+        let is_http2 = if self.target.is_https() {
+            pool.version(self.target.authority()) == HttpVersion::Http2
+        } else {
+            http2
+        };
+        if is_http2 {
+            return self.send_with_h2(&pool.http2(), unwritten).await;
+        }
+        let limit = unwritten.request.options.message_limit;
+        let mut request = self.with_host(unwritten.write());
+        if let Some(credentials) = settings.forwarding_credentials() {
+            let headers = request.headers_mut();
+            headers.insert(PROXY_AUTHORIZATION, credentials.clone());
+        }
+        self.receive_from_hyper(pool.http1(request), limit).await
+    }
+
+    /// Adds the `host` header. Without it the pool would format it for each request, and for a Unix
+    /// socket from the encoded path.
+    fn with_host(&self, mut request: ::http::Request<Bytes>) -> ::http::Request<Full<Bytes>> {
         let host = self.target.host().clone();
         request.headers_mut().insert(HOST, host);
-        let is_socket = self.target.is_socket();
-        let response = with_pools(|pools| pools.http1(is_socket, request.map(Full::new)))
-            .await
-            .map_err(|error| {
-                if SlowConnect::is_cause_of(&error) {
-                    return unsent(SlowConnect.to_string()).with_source(SlowConnect);
-                }
-                let stage = RequestStage::before_response(error.is_connect());
-                self.connection_error(stage, &error)
-            })?;
+        request.map(Full::new)
+    }
+
+    async fn receive_from_hyper(
+        &self,
+        response: ResponseFuture,
+        limit: usize,
+    ) -> Result<(Parts, Bytes)> {
+        let response = response.await.map_err(|error| {
+            if is_cause_of::<SlowConnect>(&error) {
+                return unsent(SlowConnect.to_string()).with_source(SlowConnect);
+            }
+            if is_cause_of::<OtherVersion>(&error) {
+                return unsent(OtherVersion.to_string()).with_source(OtherVersion);
+            }
+            let stage = RequestStage::before_response(error.is_connect());
+            self.connection_error(stage, &error)
+        })?;
         let (parts, body) = response.into_parts();
         let body = self.collect(&parts, body, limit).await?;
         Ok((parts, body))
     }
 
-    async fn send_with_h2(&self, mut unwritten: UnwrittenRequest<'_>) -> Result<(Parts, Bytes)> {
-        let is_socket = self.target.is_socket();
-        if is_socket {
+    async fn send_with_h2(
+        &self,
+        pool: &Http2Pool,
+        mut unwritten: UnwrittenRequest<'_>,
+    ) -> Result<(Parts, Bytes)> {
+        if self.target.is_socket() {
             // The authority encodes the path of the socket.
             unwritten.uri = self.target.socket_uri(unwritten.uri)?;
         }
-        let pool = with_pools(|pools| pools.http2(is_socket));
         let options = ExchangeOptions {
             limit: unwritten.request.options.message_limit,
             deadline: unwritten.request.context.deadline(),
@@ -247,6 +338,9 @@ impl HttpTransport {
         let write = move || unwritten.write();
         let exchange = Box::pin(pool.send(self.target.authority(), write, options));
         exchange.await.map_err(|error| match error {
+            ExchangeError::Connect(error) if error.is::<OtherVersion>() => {
+                unsent(OtherVersion.to_string()).with_source(OtherVersion)
+            }
             ExchangeError::Connect(error) => {
                 self.connection_error(RequestStage::Connecting, &error)
             }
@@ -312,6 +406,11 @@ impl HttpTransport {
             && let Some(not_begun) = NotBegun::from_error(error)
         {
             return self.not_begun(not_begun);
+        }
+        if stage == RequestStage::Sending
+            && let Some(refusal) = tls::refusal(error)
+        {
+            return unsent(format!("cannot connect to {target}: {refusal}"));
         }
         let (code, what) = match ResponseError::from_error(error) {
             None if is_stream_reset(error) => (
@@ -384,120 +483,10 @@ impl RequestStage {
     }
 }
 
-/// The reason why a server has not begun a request.
-struct NotBegun {
-    /// The action of the server, for the message.
-    what: &'static str,
-    execution: Execution,
-}
-
-impl NotBegun {
-    fn by_server(what: &'static str) -> Self {
-        Self {
-            what,
-            execution: Execution::NotProcessed,
-        }
-    }
-
-    /// Reads the error of a request for which there was no response. `None` if the server may have
-    /// begun it.
-    fn from_error(error: &(dyn StdError + 'static)) -> Option<Self> {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            // hyper returns this error for requests that it still had when the connection ended.
-            if error
-                .downcast_ref::<hyper::Error>()
-                .is_some_and(hyper::Error::is_canceled)
-            {
-                return Some(Self {
-                    what: "closed the connection before the call was sent",
-                    execution: Execution::NotExecuted,
-                });
-            }
-            if let Some(what) = error.downcast_ref().and_then(http2::not_begun) {
-                return Some(Self::by_server(what));
-            }
-            next = error.source();
-        }
-        None
-    }
-}
-
-/// The reason why a received response cannot be read. Retrying would not help.
-enum ResponseError {
-    NotHttp,
-    TooLarge,
-}
-
-impl ResponseError {
-    fn from_error(error: &(dyn StdError + 'static)) -> Option<Self> {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            if let Some(error) = error.downcast_ref::<hyper::Error>() {
-                if error.is_parse_too_large() {
-                    return Some(Self::TooLarge);
-                }
-                if error.is_parse() {
-                    return Some(Self::NotHttp);
-                }
-            }
-            // hyper's errors for an invalid chunk. Those of TLS have no such text.
-            if let Some(error) = error.downcast_ref::<io::Error>()
-                && match error.kind() {
-                    ErrorKind::InvalidInput => true,
-                    ErrorKind::InvalidData => error.to_string().contains("chunk"),
-                    _ => false,
-                }
-            {
-                return Some(Self::NotHttp);
-            }
-            // A response that breaks the rules of HTTP/2. `h2` also ends connections to protect
-            // itself.
-            if let Some(error) = error.downcast_ref::<h2::Error>()
-                && error.is_library()
-                && error.reason() != Some(h2::Reason::ENHANCE_YOUR_CALM)
-            {
-                return Some(Self::NotHttp);
-            }
-            next = error.source();
-        }
-        None
-    }
-}
-
 /// Converts a response to the form that layers take.
 fn response(received: WireResponse) -> Response {
     let mut response = Response::from_result(received.result.map(Body::message));
     *response.headers_mut() = received.headers;
     *response.trailers_mut() = received.trailers;
     response
-}
-
-/// Returns whether the server has reset one stream of an HTTP/2 connection.
-fn is_stream_reset(error: &(dyn StdError + 'static)) -> bool {
-    let root = root_cause(error).downcast_ref::<h2::Error>();
-    root.is_some_and(|error| error.is_reset() && error.is_remote())
-}
-
-/// Describes the innermost source, with advice if the server uses another version of HTTP.
-fn cause(error: &(dyn StdError + 'static)) -> String {
-    let cause = root_cause(error);
-    if let Some(reason) = cause.downcast_ref().and_then(h2::Error::reason) {
-        // The names of RFC 9113, such as `CANCEL`.
-        return format!("{reason:?}: {reason}");
-    }
-    let cause = cause.to_string();
-    // hyper's error for a first line of another protocol. An HTTP/2 server begins with a frame.
-    if cause == "invalid HTTP version parsed" {
-        return format!("{cause}; if the server speaks HTTP/2 only, use `Client::http2`");
-    }
-    cause
-}
-
-/// Returns the innermost source, such as "connection refused" in "client error (Connect)".
-fn root_cause<'e>(mut error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'static) {
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error
 }

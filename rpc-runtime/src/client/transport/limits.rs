@@ -5,6 +5,10 @@ use std::time::Duration;
 /// The timeout of opening a connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The timeout of each step between the open connection and the first request: a tunnel, the TLS
+/// handshake, the HTTP/2 handshake.
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The time for which an idle connection is kept. It is shorter than the idle timeout of the server
 /// (60 s), so the server rarely closes a connection on which a request has just been sent.
 pub(super) const POOL_IDLE: Duration = Duration::from_secs(50);

@@ -1,7 +1,9 @@
 //! The transports to a server: HTTP over TCP, TLS or a Unix socket, and calls within the process.
 //! The rest of the client does not depend on which one is used.
 
+mod connect;
 mod evidence;
+mod failure;
 mod http;
 mod http2;
 mod limits;
@@ -15,6 +17,11 @@ mod response_body;
 mod target;
 mod tcp;
 mod timed_connector;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls_absent.rs"]
+mod tls;
 #[cfg(unix)]
 mod unix;
 mod url;
@@ -22,9 +29,14 @@ mod url;
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use self::connect::ConnectOptions;
 pub(super) use self::evidence::is_passed_on;
 use self::http::{HttpTransport, are_too_large, response_head_too_large, response_too_large};
 use self::target::TransportTarget;
+#[cfg(feature = "tls")]
+pub use self::tls::ClientTlsConfig;
+#[cfg(not(feature = "tls"))]
+pub(crate) use self::tls::ClientTlsConfig;
 use super::outbound::OutboundRequest;
 use super::outlier::Outcome;
 use crate::error::Result;
@@ -45,10 +57,9 @@ enum TransportKind {
 
 impl Transport {
     /// Creates the transport for a URL.
-    pub(super) fn from_url(url: &str) -> Result<Self> {
-        Ok(Self::http(HttpTransport::new(TransportTarget::parse(
-            url,
-        )?)?))
+    pub(super) fn from_url(url: &str, options: &ConnectOptions) -> Result<Self> {
+        let target = TransportTarget::parse(url)?;
+        Ok(Self::http(HttpTransport::new(target, options)?))
     }
 
     fn http(transport: HttpTransport) -> Self {

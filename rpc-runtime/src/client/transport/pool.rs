@@ -1,13 +1,16 @@
 //! The connection pools of this process.
 //!
 //! A pool of HTTP/1 connections is hyper-util's client, one of HTTP/2 connections is in `http2`.
-//! This module only finds the pool of the current runtime. It is hand-written because a connection
+//! Connections with settings, such as TLS, have pools of their own, by their settings.
+//!
+//! This module only finds the pools of the current runtime. It is hand-written because a connection
 //! must not outlive the runtime that drives it, and because a lookup must not take a lock.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock, Weak};
 
+use ::http::uri::Authority;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -15,13 +18,14 @@ use hyper_util::client::legacy::{Builder, Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::runtime::{Handle, Id};
 
+use super::connect::{ConnectSettings, Connector, HttpVersion, InUse};
 use super::http2::Http2Pool;
 use super::limits::POOL_IDLE;
 use super::tcp::tcp_connector;
 use super::timed_connector::TimedConnector;
 #[cfg(unix)]
 use super::unix::UnixConnector;
-use crate::sync::MutexExt as _;
+use crate::sync::{MutexExt as _, RwLockExt as _};
 
 /// The pools of one runtime. Each is created when it is first used.
 #[derive(Default)]
@@ -32,6 +36,17 @@ pub(super) struct Pools {
     http2_tcp: OnceLock<Http2Pool>,
     #[cfg(unix)]
     http2_unix: OnceLock<Http2Pool>,
+    /// The pools of connections with settings, by their ID.
+    configured: RwLock<HashMap<u64, Arc<ConfiguredPool>>>,
+}
+
+/// The connections with the same settings.
+pub(super) struct ConfiguredPool {
+    in_use: Weak<InUse>,
+    generation: u64,
+    connector: Connector,
+    http1: Client<TimedConnector<Connector>, Full<Bytes>>,
+    http2: Http2Pool,
 }
 
 /// The pools of all runtimes. Those of a runtime are removed when it shuts down.
@@ -116,6 +131,68 @@ impl Pools {
             return self.http2_unix.get_or_init(Http2Pool::unix).clone();
         }
         self.http2_tcp.get_or_init(Http2Pool::tcp).clone()
+    }
+
+    /// Returns the pool of connections with these settings: a new one when their files have
+    /// changed. Calls on connections of the old one go on.
+    pub(super) fn configured(&self, settings: &ConnectSettings) -> Arc<ConfiguredPool> {
+        let (id, generation) = (settings.shared().id(), settings.shared().generation());
+        let is_current = |pool: &&Arc<ConfiguredPool>| pool.generation >= generation;
+        if let Some(pool) = self
+            .configured
+            .read_unpoisoned()
+            .get(&id)
+            .filter(is_current)
+        {
+            return Arc::clone(pool);
+        }
+        let new = Arc::new(ConfiguredPool::new(settings, generation));
+        let mut unused = Vec::new();
+        let mut all = self.configured.write_unpoisoned();
+        let known = all.get(&id).filter(is_current).map(Arc::clone);
+        let pool = known.unwrap_or_else(|| {
+            unused.extend(all.insert(id, Arc::clone(&new)));
+            unused.extend(
+                all.extract_if(|_, pool| !pool.is_in_use())
+                    .map(|(_, pool)| pool),
+            );
+            new
+        });
+        // Their connections are closed outside of the lock.
+        drop(all);
+        drop(unused);
+        pool
+    }
+}
+
+impl ConfiguredPool {
+    fn new(settings: &ConnectSettings, generation: u64) -> Self {
+        let connector = Connector::new(Arc::clone(settings.shared()));
+        Self {
+            in_use: settings.in_use(),
+            generation,
+            http1: builder().build(TimedConnector::new(connector.clone())),
+            http2: Http2Pool::configured(connector.clone()),
+            connector,
+        }
+    }
+
+    fn is_in_use(&self) -> bool {
+        self.in_use.strong_count() > 0
+    }
+
+    /// Returns the version of HTTP for the next request over TLS.
+    pub(super) fn version(&self, authority: &Authority) -> HttpVersion {
+        self.connector.version(authority)
+    }
+
+    /// Sends a request over HTTP/1.
+    pub(super) fn http1(&self, request: ::http::Request<Full<Bytes>>) -> ResponseFuture {
+        self.http1.request(request)
+    }
+
+    pub(super) fn http2(&self) -> Http2Pool {
+        self.http2.clone()
     }
 }
 

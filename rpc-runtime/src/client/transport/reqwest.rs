@@ -1,4 +1,4 @@
-//! Sends requests with `reqwest`: for `https`, and for clients that the application supplies.
+//! Sends requests with a `reqwest` client that the application supplies.
 
 use ::http::Request;
 use ::http::response::Parts;
@@ -14,40 +14,9 @@ use crate::error::{Code, Error, Result};
 #[derive(Clone)]
 pub(super) struct ReqwestClient(reqwest::Client);
 
-impl ReqwestClient {
-    /// Returns a client for `https` URLs.
-    #[cfg(feature = "tls")]
-    pub(super) fn https() -> Result<Self> {
-        use super::limits::{CONNECT_TIMEOUT, POOL_IDLE};
-
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(POOL_IDLE)
-            .tcp_nodelay(true)
-            .build();
-        client.map(Self).map_err(|error| {
-            Error::without_location(
-                Code::Internal,
-                format!("failed to create the TLS client: {error}"),
-            )
-            .with_source(error)
-        })
-    }
-
-    #[cfg(not(feature = "tls"))]
-    pub(super) fn https() -> Result<Self> {
-        Err(Error::without_location(
-            Code::Unimplemented,
-            "`https` URLs need the feature `tls` of rpc-runtime, or `Client::with_reqwest`",
-        ))
-    }
-}
-
 impl Client {
     /// Creates a client of the server at `url` that sends its requests with the given `reqwest`
-    /// client, for example to use a proxy, client certificates or cookies.
+    /// client, for example to use cookies, or TLS of another kind than that of the feature `tls`.
     ///
     /// Disable redirects in the `reqwest` client: it turns a redirected POST into a GET, or sends
     /// the message and the context of the call to the other server.
@@ -66,32 +35,6 @@ impl Client {
         let client = HttpClient::Reqwest(ReqwestClient(client));
         let transport = Transport::http(HttpTransport { target, client });
         Ok(Self::from_transport(transport))
-    }
-}
-
-impl Client {
-    /// Creates a client that sends its requests through an HTTP proxy.
-    pub(in crate::client) fn through_proxy(url: &str, proxy: &str) -> Result<Self> {
-        use super::limits::{CONNECT_TIMEOUT, POOL_IDLE};
-
-        let invalid = |problem: &dyn std::fmt::Display| {
-            let shown = crate::text::public_url(proxy);
-            let text = format!("invalid proxy URL `{shown}`: {problem}");
-            Error::without_location(Code::InvalidArgument, text)
-        };
-        if !proxy.starts_with("http://") && !proxy.starts_with("https://") {
-            return Err(invalid(&"expected `http://HOST:PORT`"));
-        }
-        let through = reqwest::Proxy::all(proxy).map_err(|error| invalid(&error.without_url()))?;
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .proxy(through)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(POOL_IDLE)
-            .tcp_nodelay(true)
-            .build();
-        let client = client.map_err(|error| invalid(&error.without_url()))?;
-        Self::with_reqwest(url, client)
     }
 }
 

@@ -64,9 +64,10 @@ impl TransportTarget {
             Some(port) => format!("{host}:{port}"),
             None => host.clone(),
         };
+        let default_port = if https { HTTPS_PORT } else { HTTP_PORT };
         let host = match port {
-            None | Some(HTTP_PORT) => &host,
-            Some(_) => &authority,
+            Some(port) if port != default_port => &authority,
+            _ => &host,
         };
         let host = HeaderValue::from_str(host).map_err(|_| "the host is not valid in a header")?;
         let authority =
@@ -134,7 +135,7 @@ impl TransportTarget {
         self.is_this_host
     }
 
-    /// Returns the `host` header of requests over plain `http`.
+    /// Returns the `host` header of requests.
     pub(super) fn host(&self) -> &HeaderValue {
         &self.host
     }

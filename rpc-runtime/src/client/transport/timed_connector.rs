@@ -41,23 +41,21 @@ impl fmt::Display for SlowConnect {
 
 impl StdError for SlowConnect {}
 
-impl SlowConnect {
-    /// Returns whether this is the reason of a failed call.
-    pub(super) fn is_reason(error: &Error) -> bool {
-        error.source().is_some_and(<dyn StdError>::is::<Self>)
-    }
+/// Returns whether the reason of a failed call is of this type.
+pub(super) fn is_reason<T: StdError + 'static>(error: &Error) -> bool {
+    error.source().is_some_and(<dyn StdError>::is::<T>)
+}
 
-    /// Returns whether this is a cause of an error.
-    pub(super) fn is_cause_of(error: &(dyn StdError + 'static)) -> bool {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            if error.is::<Self>() {
-                return true;
-            }
-            next = error.source();
+/// Returns whether a cause of an error is of this type.
+pub(super) fn is_cause_of<T: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<T>() {
+            return true;
         }
-        false
+        next = error.source();
     }
+    false
 }
 
 /// The connections that are open and have no request yet.
@@ -205,11 +203,11 @@ mod tests {
         let both = (connector.call(uri("a:1")), connector.call(uri("a:1")));
         let (one, two) = tokio::join!(both.0, both.1);
         for slow in [one, two] {
-            assert!(SlowConnect::is_cause_of(&*slow.unwrap_err()));
+            assert!(is_cause_of::<SlowConnect>(&*slow.unwrap_err()));
         }
         // Only to the same server.
         let other = connector.call(uri("b:1")).await.unwrap_err();
-        assert!(SlowConnect::is_cause_of(&*other));
+        assert!(is_cause_of::<SlowConnect>(&*other));
         let next = [connector.call(uri("a:1")), connector.call(uri("a:1"))];
         for (next, expected) in next.into_iter().zip([1, 0]) {
             assert_eq!(next.await.unwrap(), expected);

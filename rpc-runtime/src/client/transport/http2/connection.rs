@@ -18,10 +18,8 @@ use tower_service::Service;
 
 use super::Connector;
 use super::origin::{ConnectError, Origin};
-use crate::client::transport::limits::{HEADER_LIST_BYTES, POOL_IDLE};
-
-/// The time within which a server must respond to the handshake, after the connection is open.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::client::transport::limits::{HANDSHAKE_TIMEOUT, HEADER_LIST_BYTES, POOL_IDLE};
+use crate::client::transport::tls;
 
 /// The time without a response after which a connection with waiting calls is pinged.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -229,6 +227,10 @@ pub(super) async fn open(origin: &Arc<Origin>) -> Result<Arc<Connection>, Connec
             let io = tcp.call(uri).await.map_err(ConnectError::new)?;
             handshake(io.into_inner(), origin).await
         }
+        Connector::Configured(configured) => {
+            let io = configured.open_http2(origin.authority()).await;
+            handshake(io.map_err(ConnectError::new)?, origin).await
+        }
         #[cfg(unix)]
         Connector::Unix(mut unix) => {
             let io = unix.call(uri).await.map_err(ConnectError::new)?;
@@ -287,9 +289,11 @@ fn handshake_failure(error: &(dyn StdError + Send + Sync + 'static)) -> String {
     if refused {
         return format!("the server refused the connection: {error}");
     }
-    format!(
-        "the HTTP/2 handshake failed: {error}; if the server speaks HTTP/1 only, do not use `Client::http2`"
-    )
+    tls::refusal(error).unwrap_or_else(|| {
+        format!(
+            "the HTTP/2 handshake failed: {error}; if the server speaks HTTP/1 only, do not use `Client::http2`; if it serves TLS, use a URL with `https://`"
+        )
+    })
 }
 
 /// Drives a connection until it ends.

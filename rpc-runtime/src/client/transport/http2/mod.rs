@@ -30,6 +30,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 pub(super) use self::exchange::{ExchangeError, ExchangeOptions, not_begun};
 use self::origin::Origin;
 pub(super) use self::queue::ClientId;
+use super::connect;
 use super::tcp::tcp_connector;
 #[cfg(unix)]
 use super::unix::UnixConnector;
@@ -39,6 +40,7 @@ use crate::sync::MutexExt as _;
 #[derive(Debug, Clone)]
 enum Connector {
     Tcp(HttpConnector),
+    Configured(connect::Connector),
     #[cfg(unix)]
     Unix(UnixConnector),
 }
@@ -57,6 +59,11 @@ impl Http2Pool {
     /// Creates a pool for TCP.
     pub(super) fn tcp() -> Self {
         Self::new(Connector::Tcp(tcp_connector()))
+    }
+
+    /// Creates a pool for connections with settings.
+    pub(super) fn configured(connector: connect::Connector) -> Self {
+        Self::new(Connector::Configured(connector))
     }
 
     /// Creates a pool for Unix sockets.

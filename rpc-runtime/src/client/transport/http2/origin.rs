@@ -39,6 +39,11 @@ impl ConnectError {
     pub(super) fn new(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self(error.into().into())
     }
+
+    /// Returns whether the reason is of this type.
+    pub(in crate::client::transport) fn is<T: StdError + 'static>(&self) -> bool {
+        self.0.is::<T>()
+    }
 }
 
 impl fmt::Display for ConnectError {
