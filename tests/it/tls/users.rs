@@ -109,7 +109,7 @@ async fn a_certificate_or_a_token_names_the_user() {
         // The user that a caller states itself.
         (
             named("till.shop.test"),
-            "x-rpc-principal: eyJzdWIiOiJyb290In0\r\n",
+            "x-rpc-principal: sub=root\r\n",
             (200, "till"),
         ),
     ] {
@@ -164,7 +164,7 @@ async fn services_with_certificates_pass_the_user_on() {
     let client = || TlsClient::new(&authority);
     let gatekeeper = client().certificate(&authority.issue("gatekeeper"));
     let source = "x-rpc-source: gatekeeper@prod/1\r\n";
-    let zoe = "x-rpc-principal: eyJzdWIiOiJ6b2UifQ\r\n";
+    let zoe = "x-rpc-principal: sub=zoe\r\n";
     let both = format!("{source}{zoe}");
     let foreign = format!("x-rpc-source: pricing@prod/1\r\n{zoe}");
     for (client, headers, expected) in [

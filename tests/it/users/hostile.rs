@@ -10,7 +10,7 @@ use super::*;
 
 /// Subjects, and how a log shows them.
 fn subjects() -> Vec<(String, String)> {
-    let long = "é".repeat(400);
+    let long = "é".repeat(300);
     [
         ("zoë", "zoë"),
         (
