@@ -49,6 +49,13 @@ fn remote_errors() {
     );
 }
 
+/// Without a collector, calls work all the same.
+#[test]
+fn otel() {
+    let printed = run(env!("CARGO_BIN_EXE_otel"));
+    assert_eq!(printed, "tea costs 4\nsilk: internal error\n");
+}
+
 #[test]
 fn layers() {
     assert_eq!(

@@ -112,6 +112,11 @@ pub mod fuzzing;
 #[cfg(all(feature = "client", feature = "server"))]
 mod local;
 pub mod logs;
+#[cfg(feature = "otel")]
+pub mod otel;
+#[cfg(all(feature = "server", not(feature = "otel")))]
+#[path = "otel/absent.rs"]
+mod otel;
 #[cfg(feature = "server")]
 mod server;
 #[cfg(feature = "_wire")]

@@ -8,7 +8,7 @@ mod modules;
 use self::modules::Modules;
 
 /// The layer of each module of the crate, in the order of `lib.rs`.
-const LAYERS: [(&str, u8); 35] = [
+const LAYERS: [(&str, u8); 36] = [
     ("backoff", 0),
     ("context", 0),
     ("descriptor", 0),
@@ -39,6 +39,7 @@ const LAYERS: [(&str, u8); 35] = [
     ("fuzzing", 4),
     ("local", 4),
     ("logs", 4),
+    ("otel", 4),
     ("server", 4),
     ("spawn", 4),
     ("stderr", 4),
@@ -95,6 +96,7 @@ const NAMED_BY: [(&str, &[&str]); 8] = [
             "server",
             "local",
             "logs",
+            "otel",
             "spawn",
             "builtin",
             "testing",

@@ -88,6 +88,8 @@ mod guides {
     mod tls_and_proxies {}
     #[doc = include_str!("../../docs/guide/retries-and-idempotency.md")]
     mod retries_and_idempotency {}
+    #[doc = include_str!("../../docs/guide/tracing.md")]
+    mod tracing {}
     #[doc = include_str!("../../docs/guide/users-and-roles.md")]
     mod users_and_roles {}
     #[doc = include_str!("../../docs/guide/testing.md")]

@@ -29,6 +29,8 @@ pub use handle::CallHandle;
 pub use retry_policy::RetryPolicy;
 #[cfg(feature = "tls")]
 pub use transport::ClientTlsConfig;
+#[cfg(feature = "otel")]
+pub(crate) use transport::{Collected, Collector};
 
 use self::balance::Balancer;
 use self::budget::Budget;

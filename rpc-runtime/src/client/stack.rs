@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::metadata::Metadata;
 use crate::method::RedactedArguments;
 use crate::middleware::{Body, BoxFuture, Request, Response};
-use crate::observe::{CallStart, CallTrace};
+use crate::observe::{CallSpan, CallStart, CallTrace};
 use crate::protocol::SendOptions;
 
 /// The minimum time before the deadline for a call to be sent. The timeout header has whole
@@ -88,18 +88,20 @@ pub(super) async fn run(call: CallParts) -> CallResult {
     let trace = CallTrace::of(callers.flags(), redacted_arguments, || {
         body.as_ref().ok().and_then(Body::as_message).cloned()
     });
+    let span = CallSpan::client(method, &callers, inner.balancer.target());
     let (context, failed) = match outgoing_context(inner, &callers, timeout) {
-        Ok(outgoing) => (outgoing, None),
+        Ok(outgoing) => (span.context(&outgoing).unwrap_or(outgoing), None),
         Err(error) => (callers.clone(), Some(error)),
     };
     // 1. Observers. Outermost, so that calls that are dropped or never sent are recorded too.
-    let observation = inner.observers.start(CallStart {
+    let start = CallStart {
         request_bytes: body.as_ref().map_or(0, Body::len),
         // A call that is rejected here has the context of its caller, which may be a retry.
         attempt: 1,
         trace,
         ..CallStart::client(method, &context, inner.balancer.target())
-    });
+    };
+    let observation = inner.observers.start_in(span, start);
     let mut response = match (failed, body) {
         (Some(error), _) | (None, Err(error)) => unsent(error),
         (None, Ok(_)) if deadline_passed(&context) => unsent(Error::deadline_exceeded()),
@@ -112,12 +114,14 @@ pub(super) async fn run(call: CallParts) -> CallResult {
             match handle {
                 None => {
                     let work = inner.layers.run(&client.0, request);
-                    send(counted, &context, work).await
+                    let sending = send(counted, &context, work);
+                    observation.span().instrument(sending).await
                 }
                 Some(handle) => {
                     request.set_attempts(Arc::clone(handle.log()));
                     let work = inner.layers.run(&client.0, request);
-                    send(counted, &context, Box::pin(handle.run(work))).await
+                    let sending = send(counted, &context, Box::pin(handle.run(work)));
+                    observation.span().instrument(sending).await
                 }
             }
         }

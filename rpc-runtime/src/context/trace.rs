@@ -91,6 +91,27 @@ impl TraceContext {
         self.state.as_deref()
     }
 
+    /// Returns the trace with a span of OpenTelemetry as the parent.
+    #[cfg(feature = "otel")]
+    pub(crate) fn of_span(
+        trace_id: u128,
+        parent_id: u64,
+        flags: u8,
+        state: Option<String>,
+    ) -> Self {
+        Self {
+            trace_id,
+            parent_id,
+            flags,
+            state: state.map(Into::into),
+        }
+    }
+
+    #[cfg(feature = "otel")]
+    pub(crate) fn flags(&self) -> u8 {
+        self.flags
+    }
+
     /// Returns the trace of a call that is made in this one: the same trace ID, another span ID.
     pub(super) fn child(&self) -> Self {
         Self {

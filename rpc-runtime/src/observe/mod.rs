@@ -3,6 +3,11 @@
 //! Each call has one start and one end, also if it panics or is canceled. On a client the attempts
 //! of a call are observed in addition to the call.
 
+#[cfg(feature = "otel")]
+mod call_span;
+#[cfg(not(feature = "otel"))]
+#[path = "call_span_absent.rs"]
+mod call_span;
 mod call_trace;
 #[cfg(feature = "server")]
 mod client_metrics;
@@ -22,6 +27,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use call_span::CallSpan;
+#[cfg(feature = "otel")]
+pub(crate) use call_span::trace_calls;
 pub(crate) use call_trace::CallTrace;
 #[cfg(feature = "server")]
 pub(crate) use client_metrics::ClientMethodSnapshot;
@@ -270,8 +278,14 @@ impl Observers {
         Self(self.0.iter().cloned().chain([observer]).collect())
     }
 
-    /// Starts the observation of a call.
+    /// Starts the observation of a call of a server.
     pub(crate) fn start(&self, call: CallStart) -> Observation {
+        let span = CallSpan::server(&call);
+        self.start_in(span, call)
+    }
+
+    /// Starts the observation of a call that has a span.
+    pub(crate) fn start_in(&self, span: CallSpan, call: CallStart) -> Observation {
         if let Some((outgoing, method)) = outgoing(&call) {
             outgoing.call_started(method);
         }
@@ -279,6 +293,7 @@ impl Observers {
         Observation {
             observers: self.clone(),
             call,
+            span,
             rejection: None,
             ended: false,
         }
@@ -333,6 +348,7 @@ impl fmt::Debug for Observers {
 pub(crate) struct Observation {
     observers: Observers,
     call: CallStart,
+    span: CallSpan,
     rejection: Option<Rejection>,
     ended: bool,
 }
@@ -381,6 +397,11 @@ impl Observation {
         });
     }
 
+    /// Returns the span of the call.
+    pub(crate) fn span(&self) -> &CallSpan {
+        &self.span
+    }
+
     /// Records why the call is rejected before its handler starts.
     pub(crate) fn reject(&mut self, rejection: Option<Rejection>) {
         self.rejection = rejection;
@@ -389,6 +410,7 @@ impl Observation {
     fn notify(&self, end: &mut CallEnd<'_>) {
         end.rejection = self.rejection;
         let end = &*end;
+        self.span.end(&self.call, end);
         if let Some((outgoing, method)) = outgoing(&self.call) {
             outgoing.call_ended(method, end.code(), end.duration);
         }

@@ -22,6 +22,8 @@ mod process;
 mod routes;
 #[cfg(feature = "tls")]
 mod tls_settings;
+#[cfg(feature = "otel")]
+mod trace_settings;
 mod transport;
 
 use std::fmt;

@@ -17,6 +17,7 @@ use crate::duration;
 use crate::error::Result;
 use crate::logs::{LogExportOptions, LogExporterBuilder};
 use crate::option_name::option_name;
+use crate::otel::TraceOptions;
 
 // Not a comment here: clap would make it the description of a program that has none.
 #[doc = include_str!("options.md")]
@@ -124,6 +125,14 @@ pub struct ServerOptions {
     #[arg(id = "rpc-log-spool", long = "log-spool", global = true, env = variable("RPC_LOG_SPOOL"), value_name = "FOLDER", value_parser = named(PathBufValueParser::new()))]
     pub log_spool: Option<PathBuf>,
 
+    /// URL of the OpenTelemetry collector that receives traces, such as `http://127.0.0.1:4318`
+    #[arg(id = "rpc-trace-endpoint", long = "trace-endpoint", global = true, env = variable("RPC_TRACE_ENDPOINT"), value_name = "URL", value_parser = named(StringValueParser::new()))]
+    pub trace_endpoint: Option<String>,
+
+    /// Share of sampled traces among those that start here, from 0 to 1 [default: 1]
+    #[arg(id = "rpc-trace-ratio", long = "trace-ratio", global = true, env = variable("RPC_TRACE_RATIO"), value_name = "RATIO", value_parser = named(ratio))]
+    pub trace_ratio: Option<String>,
+
     /// Time to keep serving as not ready after a stop signal, such as `5s` [default: 500ms after
     /// SIGTERM, 0s after SIGINT]
     #[arg(id = "rpc-lame-duck", long = "lame-duck", global = true, env = variable("RPC_LAME_DUCK"), value_name = "TIME", value_parser = named(duration::parse))]
@@ -211,6 +220,12 @@ impl Server {
         if let Some(format) = options.log_format {
             self.process.log_format = format;
         }
+        self.process.trace_options = TraceOptions {
+            endpoint_option: option_name!(prefixed, "trace-endpoint (RPC_TRACE_ENDPOINT)"),
+            ratio_option: option_name!(prefixed, "trace-ratio (RPC_TRACE_RATIO)"),
+            endpoint: options.trace_endpoint,
+            ratio: options.trace_ratio,
+        };
         self.process.log_export_options = LogExportOptions {
             prefixed,
             sink: options.logsink,
@@ -241,6 +256,13 @@ impl ServerOptions {
 
 fn network(text: &str) -> std::result::Result<String, String> {
     TrustedProxies::check(text).map(|()| text.to_owned())
+}
+
+fn ratio(text: &str) -> std::result::Result<String, String> {
+    match text.parse::<f64>() {
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(text.to_owned()),
+        _ => Err("expected a number from 0 to 1, such as 0.1".to_owned()),
+    }
 }
 
 fn host_name(text: &str) -> std::result::Result<String, String> {

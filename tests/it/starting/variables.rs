@@ -9,7 +9,7 @@ use rpc_tests::raw::{Raw, post};
 use super::*;
 
 /// Each variable of the options with a value that is refused.
-const INVALID: [(&str, &str); 18] = [
+const INVALID: [(&str, &str); 20] = [
     ("RPC_LISTEN", "127.0.0.1:x"),
     ("RPC_LISTEN_EDGE", "http://127.0.0.1:0"),
     ("RPC_HOST_NAME", "http://shop.test"),
@@ -25,6 +25,8 @@ const INVALID: [(&str, &str); 18] = [
     ("RPC_LOGSINK", "nowhere"),
     ("RPC_SHIP_LOG", "shop=loud"),
     ("RPC_LOG_SPOOL", "/dev/null/spool"),
+    ("RPC_TRACE_ENDPOINT", "nowhere"),
+    ("RPC_TRACE_RATIO", "2"),
     ("RPC_LAME_DUCK", "5"),
     ("RPC_FLAGS_FILE", "/nowhere/flags"),
     ("RPC_ALLOW_FAULTS", "maybe"),

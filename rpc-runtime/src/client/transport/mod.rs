@@ -1,6 +1,8 @@
 //! The transports to a server: HTTP over TCP, TLS or a Unix socket, and calls within the process.
 //! The rest of the client does not depend on which one is used.
 
+#[cfg(feature = "otel")]
+mod collector;
 mod connect;
 mod evidence;
 mod failure;
@@ -29,6 +31,8 @@ mod url;
 use std::fmt;
 use std::sync::Arc;
 
+#[cfg(feature = "otel")]
+pub(crate) use self::collector::{Collected, Collector};
 pub(crate) use self::connect::ConnectOptions;
 pub(super) use self::evidence::is_passed_on;
 use self::http::{HttpTransport, are_too_large, response_head_too_large, response_too_large};

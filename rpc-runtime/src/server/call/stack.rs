@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tracing::Span;
+
 use super::guard::{call_start, guarded, or_deadline_exceeded, within};
 use super::service::Route;
 use crate::context::{Context, RequestId};
@@ -35,6 +37,9 @@ async fn run(
     let deadline = request.context().deadline();
     let late = deadline.is_some_and(|deadline| deadline <= start.at);
     let mut observation = inner.observers().start(start);
+    if let Some(traced) = observation.span().context(request.context()) {
+        request.replace_context(traced);
+    }
     let admitted = if late {
         // The caller no longer waits for the response, so the call is not run.
         Err(Error::deadline_exceeded().into())
@@ -57,7 +62,8 @@ async fn run(
         }
         Ok(permit) if route.method().detached && route.idempotency.is_none() => {
             // Boxed, so that it does not enlarge the future of every other call.
-            Box::pin(run_detached(inner, route, request, permit)).await
+            let span = observation.span().or(|| log_span(route, context));
+            Box::pin(run_detached(inner, route, request, permit, span)).await
         }
         Ok(mut permit) => {
             if route.idempotency.is_some() {
@@ -69,7 +75,8 @@ async fn run(
             // 4. Deadline. Outside the panic guard, because a timer cannot panic and a handler can.
             // Boxed, because the futures around it, up to that of the connection, are moved before
             // they run.
-            let work = Box::pin(work(inner, route, request));
+            let span = observation.span().or(|| log_span(route, context));
+            let work = Box::pin(work(inner, route, request, span));
             let response = within(deadline, work).await;
             let mut response = response.unwrap_or_else(|| too_late(context));
             hold(inner, permit, &mut response);
@@ -130,18 +137,21 @@ fn owned(inner: &ServerInner, permit: Permit<'_>) -> OwnedPermit {
     permit.into_owned(Arc::clone(inner.gate()))
 }
 
-/// Runs a call in its span, context and panic guard, which also cover the drop of the handler.
-async fn work(inner: &ServerInner, route: &Arc<Route>, request: Request) -> Response {
-    let context = request.context().clone();
-    // 5. The span: every event of the handler has the request ID.
-    let span = tracing::info_span!(
+/// Returns the span of a call: every event of the handler has the request ID.
+fn log_span(route: &Route, context: &Context) -> Span {
+    tracing::info_span!(
         target: "rpc",
         "call",
         request_id = context.request_id(),
         method = route.method().name
-    );
-    // 6. Context and 7. panic guard, in `guarded`. 8. The developer's layers. 9. For a method with
-    // an idempotency key, the stored results of earlier calls. 10. The handler.
+    )
+}
+
+/// Runs a call in its span, context and panic guard, which also cover the drop of the handler.
+async fn work(inner: &ServerInner, route: &Arc<Route>, request: Request, span: Span) -> Response {
+    let context = request.context().clone();
+    // 5. The span. 6. Context and 7. panic guard, in `guarded`. 8. The developer's layers. 9. For
+    // a method with an idempotency key, the stored results of earlier calls. 10. The handler.
     guarded(&context, span, async {
         match request.context().faults().cloned() {
             None => route.layers().run(route, request).await,
@@ -159,6 +169,7 @@ async fn run_detached(
     route: &Arc<Route>,
     mut request: Request,
     permit: Option<Permit<'_>>,
+    span: Span,
 ) -> Response {
     let permit = permit.map(|permit| owned(inner, permit));
     let callers_deadline = request.context().deadline();
@@ -172,7 +183,11 @@ async fn run_detached(
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let (task_inner, task_route) = (Arc::clone(inner), Arc::clone(route));
     inner.tasks().spawn(async move {
-        let response = within(Some(work_deadline), work(&task_inner, &task_route, request)).await;
+        let response = within(
+            Some(work_deadline),
+            work(&task_inner, &task_route, request, span),
+        )
+        .await;
         let response = or_deadline_exceeded(response);
         // Released only now, because the work may have outlived the caller's request.
         drop(permit);

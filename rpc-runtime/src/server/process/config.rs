@@ -8,6 +8,7 @@ use super::tasks::Background;
 use crate::error::{Code, Error, Result};
 use crate::logs::{LogExportOptions, LogExporterBuilder};
 use crate::option_name::option_name;
+use crate::otel::{TraceExporterBuilder, TraceOptions};
 use crate::server::Trust;
 use crate::server::transport::listen::SOCKET_MODE;
 use crate::server::transport::listen::settings::ListenOptions;
@@ -46,6 +47,9 @@ pub(crate) struct ProcessConfig {
     pub(crate) log_exporter: Option<LogExporterBuilder>,
     /// The operator's options of the log export. They take precedence over `log_exporter`.
     pub(crate) log_export_options: LogExportOptions,
+    pub(crate) trace_exporter: Option<TraceExporterBuilder>,
+    /// The operator's options of the export of traces.
+    pub(crate) trace_options: TraceOptions,
     /// The log of the process, if it was started before `run`.
     pub(crate) log: Option<Result<ProcessLog>>,
 }
@@ -123,6 +127,8 @@ impl Default for ProcessConfig {
             log_format: LogFormat::default(),
             log_exporter: None,
             log_export_options: LogExportOptions::default(),
+            trace_exporter: None,
+            trace_options: TraceOptions::default(),
             log: None,
         }
     }
@@ -132,6 +138,7 @@ impl ProcessConfig {
     /// Starts the log with the format and the export of this configuration.
     pub(crate) fn start_log(&mut self) -> Result<ProcessLog> {
         let exporter = self.log_exporter.take();
-        log::start_log(self.log_format, &self.log_export_options, exporter)
+        let traces = self.trace_options.apply(self.trace_exporter.take())?;
+        log::start_log(self.log_format, &self.log_export_options, exporter, traces)
     }
 }

@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::identity::IdentityKeys;
 use crate::logs::{self, LogExportOptions, LogExporter, LogExporterBuilder, PreparedExporter};
 use crate::option_name::option_name;
+use crate::otel::{PreparedTraces, TraceExporter, TraceExporterBuilder};
 use crate::server::panic;
 use crate::stderr::Stderr;
 
@@ -31,6 +32,7 @@ pub enum LogFormat {
 pub(crate) struct ProcessLog {
     /// The exporter. It starts sending when the server has an address.
     prepared: Option<PreparedExporter>,
+    traces: Option<PreparedTraces>,
     /// Whether the installed subscriber is ours; only that one feeds the exporter.
     is_ours: bool,
 }
@@ -40,6 +42,7 @@ pub(crate) fn start_log(
     format: LogFormat,
     options: &LogExportOptions,
     builder: Option<LogExporterBuilder>,
+    traces: Option<TraceExporterBuilder>,
 ) -> Result<ProcessLog> {
     panic::install_hook();
     let builder = options.apply(builder)?;
@@ -52,8 +55,13 @@ pub(crate) fn start_log(
         }
         None => error,
     })?;
-    let is_ours = install_subscriber(format, prepared.as_ref());
-    Ok(ProcessLog { prepared, is_ours })
+    let traces = traces.map(TraceExporterBuilder::prepare);
+    let is_ours = install_subscriber(format, prepared.as_ref(), traces.as_ref());
+    Ok(ProcessLog {
+        prepared,
+        traces,
+        is_ours,
+    })
 }
 
 impl ProcessLog {
@@ -69,6 +77,24 @@ impl ProcessLog {
     pub(crate) fn will_export(&self, is_log_sink: bool) -> bool {
         let is_started = self.prepared.is_some() && self.is_ours;
         (is_started || logs::is_exporting()) && !is_log_sink
+    }
+
+    /// Starts the export of traces; returns `None` if there is none, or if the subscriber of the
+    /// program does not record them.
+    pub(crate) fn start_traces(&mut self, source: &Source) -> Result<Option<TraceExporter>> {
+        let Some(traces) = self.traces.take() else {
+            return Ok(None);
+        };
+        if !self.is_ours {
+            let collector = traces.target();
+            tracing::warn!(
+                target: "rpc",
+                "traces are not exported to {collector}, because the program has installed another tracing subscriber; \
+                 start a `TraceExporter` and add `TraceExporter::layer` to that subscriber"
+            );
+            return Ok(None);
+        }
+        traces.start(source).map(Some)
     }
 
     /// Starts the exporter; returns `None` if there is none, or if it cannot be used here.
@@ -107,7 +133,11 @@ impl ProcessLog {
 
 /// Installs a subscriber that logs to stderr and to the exporter. Returns `false` if the
 /// application has already set a subscriber, which then stays in place.
-fn install_subscriber(format: LogFormat, prepared: Option<&PreparedExporter>) -> bool {
+fn install_subscriber(
+    format: LogFormat,
+    prepared: Option<&PreparedExporter>,
+    traces: Option<&PreparedTraces>,
+) -> bool {
     let from_environment = LogFilter::from_environment(DEFAULT);
     let filter = from_environment.build();
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -124,15 +154,16 @@ fn install_subscriber(format: LogFormat, prepared: Option<&PreparedExporter>) ->
         LogFormat::Json => lines.json().with_span_list(false).boxed(),
     };
     let registry = tracing_subscriber::registry();
-    let installed = match prepared {
-        // Separate filters: the exported records do not depend on the filter of stderr.
-        Some(prepared) => registry
-            .with(vec![
-                lines.with_filter(filter).boxed(),
-                prepared.layer().boxed(),
-            ])
-            .try_init(),
-        None => registry.with(lines).with(filter).try_init(),
+    let logs = prepared.map(|prepared| prepared.layer().boxed());
+    let traces = traces.map(|traces| traces.layer().boxed());
+    let exports: Vec<_> = logs.into_iter().chain(traces).collect();
+    let installed = if exports.is_empty() {
+        registry.with(lines).with(filter).try_init()
+    } else {
+        // Separate filters: what is exported does not depend on the filter of stderr.
+        let mut layers = vec![lines.with_filter(filter).boxed()];
+        layers.extend(exports);
+        registry.with(layers).try_init()
     };
     if installed.is_ok() {
         for note in from_environment.notes() {

@@ -11,8 +11,9 @@ use crate::error::{Code, Error, Result};
 use crate::logs;
 use crate::server::Server;
 
-/// Time for sending the remaining log records to the sink when the process ends.
-const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for sending the remaining traces to the collector, and then the remaining log records to
+/// the sink, when the process ends.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Server {
     /// Binds, prints the URL of each listener, and serves until SIGINT or SIGTERM. Then stops as
@@ -21,8 +22,8 @@ impl Server {
     /// Installs a `tracing` subscriber if the program has not set one. It writes to stderr,
     /// filtered by `RUST_LOG`, and to a log sink if one is configured (see
     /// [`export_logs`](Self::export_logs)). After the last call, the remaining log records have 5 s
-    /// to reach the sink. SIGHUP reloads the key file of [`identity`](Self::identity), and the
-    /// certificates of TLS listeners.
+    /// to reach the sink, and before that the remaining traces 5 s to reach their collector. SIGHUP
+    /// reloads the key file of [`identity`](Self::identity), and the certificates of TLS listeners.
     ///
     /// A second signal, at least 1 s after the first, ends `run` immediately with an error. Earlier
     /// ones are repeats: supervisors and terminals often send a signal twice.
@@ -53,7 +54,7 @@ impl Server {
 
 /// Runs until a signal arrives or `stop` completes.
 async fn run(mut server: Server, stop: impl Future<Output = ()> + Send) -> Result<()> {
-    let log = match server.process.log.take() {
+    let mut log = match server.process.log.take() {
         Some(log) => log?,
         None => server.process.start_log()?,
     };
@@ -76,6 +77,7 @@ async fn run(mut server: Server, stop: impl Future<Output = ()> + Send) -> Resul
     let _reloading = KeyReloader::on_hangup(bound.identity().cloned(), bound.tls())?;
     announce_listeners(&name, &bound);
     let _detector = StallDetector::start();
+    let traces = log.start_traces(bound.source())?;
     let exporter = log.start_export(is_log_sink, bound.source(), bound.identity())?;
     let serving = bound.serve_until(async move {
         tokio::select! {
@@ -93,14 +95,18 @@ async fn run(mut server: Server, stop: impl Future<Output = ()> + Send) -> Resul
         }
     });
     let served = until_second(second, serving).await;
+    // After a second signal the process ends immediately; unsent records stay in the spool, if
+    // there is one.
+    let timeout = if served.is_ok() {
+        FLUSH_TIMEOUT
+    } else {
+        Duration::ZERO
+    };
+    // The traces first: the log says what is lost of them.
+    if let Some(traces) = traces {
+        traces.shutdown(timeout).await;
+    }
     if let Some(exporter) = exporter {
-        // After a second signal the process ends immediately; unsent records stay in the spool, if
-        // there is one.
-        let timeout = if served.is_ok() {
-            LOG_FLUSH_TIMEOUT
-        } else {
-            Duration::ZERO
-        };
         exporter.shutdown(timeout).await;
     }
     served

@@ -15,7 +15,7 @@ use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode, request};
 use http_body::Body;
 use tower_service::Service as _;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use super::HttpResponse;
 use super::plain_response::{error_response, label, observe_response};
@@ -104,6 +104,7 @@ impl<'a> PlainCall<'a> {
         // 1. Observers: outermost, so that they see every outcome, including a dropped request.
         let start = CallStart::http(label(&head.method), &context);
         let observation = self.inner.observers().start(start);
+        let context = observation.span().context(&context).unwrap_or(context);
         let valid = timeout.and_then(|_| incoming.rejection.map_or(Ok(()), Err));
         let unread = UnreadBody::of(&head, &body);
         let prepared = match valid {
@@ -124,7 +125,9 @@ impl<'a> PlainCall<'a> {
         }
         let request = http::Request::from_parts(head, body);
         // 5. Deadline, outside of span, context and panic guard.
-        let work = run(self.routes.router().clone(), request, &context);
+        let span = observation.span();
+        let span = span.or(|| log_span(request.method(), &context));
+        let work = run(self.routes.router().clone(), request, &context, span);
         let outcome = within(context.deadline(), admitted.hold(work)).await;
         match outcome.unwrap_or_else(|| Err(Failure::Failed(Error::deadline_exceeded()))) {
             Ok(mut response) => {
@@ -376,17 +379,22 @@ fn explain_verb(verb: &Method, response: &mut http::Response<AxumBody>) {
     headers.insert(CONTENT_TYPE, plain);
 }
 
+/// Returns the span of a request: every event of its handler has the request ID.
+fn log_span(verb: &Method, context: &Context) -> Span {
+    tracing::info_span!(
+        target: "rpc",
+        "http",
+        request_id = context.request_id(),
+        verb = label(verb)
+    )
+}
+
 async fn run(
     mut router: axum::Router,
     request: http::Request<AxumBody>,
     context: &Context,
+    span: Span,
 ) -> Result<http::Response<AxumBody>, Error> {
-    let span = tracing::info_span!(
-        target: "rpc",
-        "http",
-        request_id = context.request_id(),
-        verb = label(request.method())
-    );
     let response = async { router.call(request).await };
     let guarded = CatchPanic::new(response);
     match context.clone().scope(guarded).instrument(span).await? {
