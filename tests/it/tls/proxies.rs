@@ -76,10 +76,19 @@ async fn a_client_of_a_local_proxy_is_not_local() {
     let running = serve(behind_proxies(internal)).await;
     let mut raw = Raw::connect(running.address).await;
     assert_eq!(raw.ask(post(PATH, "")).await.status, 200);
-    let response = raw
-        .ask(post(PATH, "x-forwarded-for: 203.0.113.7\r\n"))
-        .await;
-    assert_eq!(response.status, 403);
+    for headers in [
+        "x-forwarded-for: 203.0.113.7\r\n",
+        // A client adds the header that the proxy does not write, so that the two disagree.
+        "x-forwarded-for: 203.0.113.7\r\nforwarded: for=1.1.1.1\r\n",
+        "forwarded: for=unknown\r\n",
+        "forwarded: for=_hidden\r\n",
+        "x-forwarded-for: unknown\r\n",
+        "x-forwarded-for: \r\n",
+        "x-forwarded-for: 127.0.0.1\r\n",
+    ] {
+        let response = raw.ask(post(PATH, headers)).await;
+        assert_eq!(response.status, 403, "{headers}");
+    }
 }
 
 #[tokio::test]

@@ -129,10 +129,10 @@ impl Peer {
     }
 
     /// Returns the client of a proxy at this peer. Without the address of the client it has that of
-    /// the proxy.
+    /// the proxy, but not its trust: others than this host may reach the proxy.
     pub(crate) fn behind_proxy(&self, client: Option<SocketAddr>) -> Self {
         Self {
-            origin: client.map_or(self.origin, |_| self.origin.behind_proxy(client)),
+            origin: self.origin.behind_proxy(client),
             forwarded: true,
             ..self.clone()
         }
