@@ -289,11 +289,23 @@ mod twin {
         async fn other(&self) -> Result<u32>;
     }
 
+    #[rpc_service(package = "paths.v2")]
+    pub(super) trait Greets {
+        #[rpc(post = "/users/{name}")]
+        async fn greet(&self, name: &str, with: &str) -> Result<String>;
+    }
+
     pub(super) struct Same;
 
     impl Other for Same {
         async fn other(&self) -> Result<u32> {
             Ok(1)
+        }
+    }
+
+    impl Greets for Same {
+        async fn greet(&self, name: &str, with: &str) -> Result<String> {
+            Ok(format!("{with}, {name}"))
         }
     }
 
@@ -328,6 +340,21 @@ async fn two_methods_or_routes_at_one_path_do_not_start() {
         assert_eq!(get_of(&mut raw, path).await.body, text.as_bytes(), "{path}");
     }
     assert_eq!(get_of(&mut raw, "/users/7").await.value().0, 200);
+}
+
+#[tokio::test]
+async fn the_captures_of_each_verb_have_their_names() {
+    // The order of the methods differs from start to start.
+    for _ in 0..8 {
+        let running = Running::start(users().add(twin::GreetsServer::new(twin::Same))).await;
+        let mut raw = Raw::connect(running.address()).await;
+        let found = get_of(&mut raw, "/users/7").await;
+        assert_eq!(found.value(), (200, json!("UserId(7)")));
+        let error = get_of(&mut raw, "/users/7?id=8").await.error();
+        assert_eq!(error, (400, "invalid_argument".to_owned()));
+        let greeted = raw.ask(post("/users/Ada", r#"{"with":"Hello"}"#)).await;
+        assert_eq!(greeted.value(), (200, json!("Hello, Ada")));
+    }
 }
 
 /// At a listener that shows some services only, the paths of the others are not there.

@@ -19,8 +19,16 @@ pub(crate) struct HttpPaths {
 /// A path and its methods.
 pub(crate) struct HttpPath {
     segments: Vec<Segment>,
-    get: Option<Arc<Route>>,
-    post: Option<Arc<Route>>,
+    get: Option<HttpMethod>,
+    post: Option<HttpMethod>,
+}
+
+/// A method at a path.
+pub(crate) struct HttpMethod {
+    pub(crate) route: Arc<Route>,
+    /// Those of the method's own path, whose captures may have other names than those of another
+    /// method.
+    segments: Vec<Segment>,
 }
 
 /// A part of a path between slashes. Text is before a capture.
@@ -69,17 +77,21 @@ impl HttpPaths {
                 };
                 let segments = segments(path);
                 let entry = paths.entry(shape(&segments)).or_insert(HttpPath {
-                    segments,
+                    segments: segments.clone(),
                     get: None,
                     post: None,
                 });
+                let bound = HttpMethod {
+                    route: Arc::clone(route),
+                    segments,
+                };
                 let slot = if is_get {
                     &mut entry.get
                 } else {
                     &mut entry.post
                 };
-                if let Some(other) = slot.replace(Arc::clone(route)) {
-                    let mut names = [method.full_name(), other.method().full_name()];
+                if let Some(other) = slot.replace(bound) {
+                    let mut names = [method.full_name(), other.route.method().full_name()];
                     names.sort_unstable();
                     let verb = if is_get { "GET" } else { "POST" };
                     let text = format!(
@@ -123,19 +135,8 @@ impl HttpPath {
         is_match && parts.next().is_none()
     }
 
-    /// Returns the values of the captures of a path that matches, with their escapes.
-    pub(crate) fn captures(&self, path: &str) -> Captures {
-        let parts = path.trim_start_matches('/').split('/');
-        let parts = self.segments.iter().zip(parts);
-        let captures = parts.filter_map(|(segment, part)| match segment {
-            Segment::Text(_) => None,
-            Segment::Capture(name) => Some((*name, part.to_owned())),
-        });
-        captures.collect()
-    }
-
     /// Returns the method for a verb.
-    pub(crate) fn of(&self, verb: &Verb) -> Option<&Arc<Route>> {
+    pub(crate) fn of(&self, verb: &Verb) -> Option<&HttpMethod> {
         match *verb {
             Verb::GET => self.get.as_ref(),
             Verb::POST => self.post.as_ref(),
@@ -151,7 +152,7 @@ impl HttpPath {
         called
             .into_iter()
             .chain(others)
-            .map(|route| route.method().path)
+            .map(|bound| bound.route.method().path)
     }
 
     /// Returns the verbs, as in the header `allow`.
@@ -161,5 +162,18 @@ impl HttpPath {
             (Some(_), None) => "GET",
             _ => "POST",
         }
+    }
+}
+
+impl HttpMethod {
+    /// Returns the values of the captures of a path that matches, with their escapes.
+    pub(crate) fn captures(&self, path: &str) -> Captures {
+        let parts = path.trim_start_matches('/').split('/');
+        let parts = self.segments.iter().zip(parts);
+        let captures = parts.filter_map(|(segment, part)| match segment {
+            Segment::Text(_) => None,
+            Segment::Capture(name) => Some((*name, part.to_owned())),
+        });
+        captures.collect()
     }
 }

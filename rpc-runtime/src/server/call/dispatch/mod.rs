@@ -308,12 +308,12 @@ fn resolve<'c>(
     }
     if let Some(http) = http {
         let refused = || CallRejection::verb_of(&head.method, http.allowed());
-        let route = http.of(&head.method).ok_or_else(refused)?;
+        let called = http.of(&head.method).ok_or_else(refused)?;
         let bound = BoundRequest {
-            method: route.method(),
-            captures: http.captures(path),
+            method: called.route.method(),
+            captures: called.captures(path),
         };
-        return Ok(Resolved::Method(route, Some(bound)));
+        return Ok(Resolved::Method(&called.route, Some(bound)));
     }
     match inner.plain_routes() {
         Some(routes) if is_plain => Ok(Resolved::Plain(routes)),
