@@ -1,13 +1,17 @@
 //! Reads application metadata from HTTP headers and writes it.
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 use crate::metadata::Metadata;
 
 /// The prefix of headers that carry trailing metadata.
 pub(crate) const TRAILER_PREFIX: &str = "trailer-";
 
-/// Reads the metadata of a request. Skips headers of the protocol and values that are not text.
+/// The value in place of credentials that are not text.
+static EMPTY: HeaderValue = HeaderValue::from_static("");
+
+/// Reads the metadata of a request. Skips headers of the protocol and values that are not text,
+/// but counts every `authorization`: a proxy may have checked the one that is skipped.
 pub(crate) fn read(headers: &HeaderMap) -> Metadata {
     read_some(headers, |_| true)
 }
@@ -17,7 +21,9 @@ pub(super) fn read_some(headers: &HeaderMap, wanted: impl Fn(&str) -> bool) -> M
     let mut metadata = Metadata::new();
     for (name, value) in headers {
         if wanted(name.as_str()) {
-            append(&mut metadata, name.as_str(), value);
+            let is_skipped = name == AUTHORIZATION && value.to_str().is_err();
+            let counted = if is_skipped { &EMPTY } else { value };
+            append(&mut metadata, name.as_str(), counted);
         }
     }
     metadata

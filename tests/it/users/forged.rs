@@ -60,6 +60,28 @@ async fn an_internal_listener_checks_the_user() {
 }
 
 #[tokio::test]
+async fn several_credentials_are_refused() {
+    let vault = vault().await;
+    let desk = Running::start(desk_with_users(&vault)).await;
+    let mut raw = Raw::connect(desk.address()).await;
+    let bob = ("authorization", "Bearer t-bob");
+    for other in ["Bearer t-alice", "", "Basic YTpi", "\u{e9}"] {
+        for lines in [
+            [bob, ("authorization", other)],
+            [("authorization", other), bob],
+        ] {
+            let who = post_with("/users.v1.Desk/Who", &lines, "{}");
+            let response = raw.ask(who).await;
+            assert_eq!(
+                response.error(),
+                (401, "unauthenticated".to_owned()),
+                "{lines:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_signature_covers_the_user() {
     use rpc_tests::captured::capture_request;
 
