@@ -208,6 +208,31 @@ async fn a_task_that_does_not_end_is_dropped() {
     assert!(events.try_recv().is_err());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_blocks_its_thread_stops_no_stop() {
+    let (worker, mut events) = worker();
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
+    let blocked = Arc::new(Mutex::new(blocked));
+    let (started, closed) = (worker.events.clone(), worker.events.clone());
+    let server = server(&worker)
+        .limits(limits(Duration::from_millis(1)))
+        .task("blocks", move |_| {
+            let (events, blocked) = (started.clone(), Arc::clone(&blocked));
+            async move {
+                let _ = events.send("started");
+                let _ = blocked.lock().unwrap().recv();
+            }
+        })
+        .on_shutdown("last", move || async move {
+            let _ = closed.send("closed");
+        });
+    let running = rpc_tests::Running::start(server).await;
+    assert_eq!(events.recv().await, Some("started"));
+    running.stop().await;
+    assert_eq!(events.try_recv(), Ok("closed"));
+    drop(release);
+}
+
 #[tokio::test]
 async fn a_server_without_listeners_starts_no_task() {
     let (worker, mut events) = worker();

@@ -26,6 +26,9 @@ const BACKOFF: ExponentialBackoff = ExponentialBackoff::new(
 /// Time after which a task counts as one that works: a failure after it is the first in a row.
 const HEALTHY: Duration = Duration::from_secs(60);
 
+/// The time to wait for tasks that are dropped. One that blocks its thread takes longer.
+const DROP_TIME: Duration = Duration::from_millis(200);
+
 /// The least time for the work at the stop. The calls may have used up the drain timeout.
 const MIN_HOOK_TIME: Duration = Duration::from_secs(1);
 
@@ -151,7 +154,11 @@ impl RunningTasks {
         {
             let left = tasks.len();
             tracing::warn!(target: "rpc", left, tasks = names.join(", "), "drain timeout reached: dropping `left` of the background tasks");
-            tasks.shutdown().await;
+            tasks.abort_all();
+            let all = async { while tasks.join_next().await.is_some() {} };
+            if timeout(DROP_TIME, all).await.is_err() {
+                tracing::error!(target: "rpc", left = tasks.len(), "`left` of the background tasks block their threads and cannot be dropped; the stop goes on without them");
+            }
         }
         let end = end.max(Instant::now() + MIN_HOOK_TIME);
         for ShutdownHook { name, run } in hooks.into_iter().rev() {
