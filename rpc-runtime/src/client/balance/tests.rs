@@ -165,6 +165,7 @@ async fn an_address_that_is_listed_twice_is_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_address_is_left_alone_for_its_delay() {
+    fastrand::seed(1);
     let (_, balancer) = watched(["http://a:1", "http://b:1"]);
     let busy = Outcome::Busy(300 * MS);
     while !attempt(&balancer, "http://b:1", busy) {}
