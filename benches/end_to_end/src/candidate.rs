@@ -165,8 +165,8 @@ fn user() -> Principal {
     Principal::new("5e884898-da28-4715-b1d0-e56f8dc62927")
         .with_role("customer")
         .with_role("reseller")
-        .with_claim("tenant", &"t".repeat(60))
-        .with_claim("department", &"d".repeat(72))
+        .with_claim("tenant", "t".repeat(60))
+        .with_claim("department", "d".repeat(72))
 }
 
 /// Returns the key that both processes share.
