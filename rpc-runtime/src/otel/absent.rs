@@ -34,19 +34,19 @@ impl TraceOptions {
     ///
     /// # Errors
     ///
-    /// `unimplemented` if a collector is set.
+    /// `unimplemented` if a collector or a ratio is set.
     pub(crate) fn apply(
         &self,
         program: Option<TraceExporterBuilder>,
     ) -> Result<Option<TraceExporterBuilder>> {
-        match self.endpoint {
-            Some(_) => {
-                let text = "the export of traces needs the feature `otel` of rpc-runtime";
-                let error = Error::without_location(Code::Unimplemented, text);
-                Err(error.caused_by_option(self.endpoint_option))
-            }
-            None => Ok(program),
-        }
+        let option = match (&self.endpoint, &self.ratio) {
+            (Some(_), _) => self.endpoint_option,
+            (None, Some(_)) => self.ratio_option,
+            (None, None) => return Ok(program),
+        };
+        let text = "the export of traces needs the feature `otel` of rpc-runtime";
+        let error = Error::without_location(Code::Unimplemented, text);
+        Err(error.caused_by_option(option))
     }
 }
 
