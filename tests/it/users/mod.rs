@@ -207,3 +207,33 @@ async fn a_layer_can_set_the_user() {
         assert_eq!(response.value(), (200, expected), "{method}");
     }
 }
+
+#[tokio::test]
+async fn a_layer_can_run_the_rest_for_a_user() {
+    use rpc_runtime::middleware::{Next, Request, Response};
+
+    async fn tenant(request: Request, next: Next) -> Response {
+        let tenant = request.metadata().get("x-tenant").unwrap_or_default();
+        match Context::current().with_principal(Principal::new(tenant)) {
+            Ok(context) => context.scope(next.run(request)).await,
+            Err(error) => error.into(),
+        }
+    }
+
+    let vault = vault().await;
+    let desk = Running::start(desk_with_users(&vault).layer(tenant)).await;
+    let mut raw = Raw::connect(desk.address()).await;
+    // With one key, each user has a result of its own, and a repeat has that of its user.
+    for (user, run) in [("ada", 1), ("eve", 2), ("ada", 1)] {
+        let lines = [("authorization", "Bearer t-bob"), ("x-tenant", user)];
+        let pay = post_with("/users.v1.Desk/Pay", &lines, r#"{"key":"k"}"#);
+        assert_eq!(
+            raw.ask(pay).await.value(),
+            (200, serde_json::json!(run)),
+            "{user}"
+        );
+        let who = post_with("/users.v1.Desk/WhoKeyed", &lines, r#"{"key":"k"}"#);
+        let seen = raw.ask(who).await.json();
+        assert_eq!(seen["result"][2], format!("{user} [] "), "{seen}");
+    }
+}

@@ -143,11 +143,6 @@ impl IdempotencyHandler {
         let cap = method.timeout.unwrap_or(self.deadline_cap);
         let deadline = saturating_deadline(Instant::now(), cap);
         let start = call_start(&request);
-        let caller = if method.key_is_shared {
-            SHARED.to_owned()
-        } else {
-            caller(request.context())
-        };
         request.replace_context(request.context().with_later_deadline(deadline));
         let context = request.context().clone();
         let message = request.body().as_message().cloned();
@@ -167,6 +162,15 @@ impl IdempotencyHandler {
             let fingerprint = Fingerprint::of(&message);
             // A repeat does not keep it in memory.
             drop(message);
+            let context = match for_user_of_layers(context) {
+                Ok(context) => context,
+                Err(error) => return error.not_executed().into(),
+            };
+            let caller = if method.key_is_shared {
+                SHARED.to_owned()
+            } else {
+                caller(&context)
+            };
             let key =
                 IdempotencyKey::new(method.path, caller, key).with_token(ClaimToken::random());
             let (waiter, is_first) = match self.in_flight.join(&key, fingerprint).await {
@@ -288,6 +292,15 @@ fn result_response(outcome: Outcome, is_replayed: bool) -> Response {
         let _ = response.headers_mut().append(REPLAYED, "true");
     }
     response
+}
+
+/// Returns the context of the call, for the user of the context that a layer has entered around
+/// the rest of the stack. The handler would otherwise run on its own task without that user.
+fn for_user_of_layers(context: Context) -> Result<Context, Error> {
+    match Context::current().principal() {
+        Some(user) if context.principal().as_ref() != Some(&user) => context.with_principal(user),
+        _ => Ok(context),
+    }
 }
 
 /// Returns the scope of the keys of a caller. No name of a server has a colon.
