@@ -21,9 +21,9 @@ async fn main() -> Result<()> {
     assert!(matches!(&*error, ShopError::NoItem { name } if name == "coffee"));
     assert!(!error.hops().is_empty(), "{error:?}");
 
-    // Without the feature `reqwest` there is no https.
+    // Without the feature `tls` there is no https.
     let error = ShopClient::connect("https://localhost").expect_err("plain http only");
-    assert!(error.message().contains("`reqwest`"), "{error}");
+    assert!(error.message().contains("`tls`"), "{error}");
     println!("the client has called the server");
     Ok(())
 }
