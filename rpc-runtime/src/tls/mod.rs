@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
-pub(crate) use self::names::{check_validity, peer_certificate};
+pub(crate) use self::names::peer_certificate;
 pub(crate) use self::pem::{TlsFiles, TlsTexts};
 
 /// The HTTP versions that a handshake may select (ALPN), the preferred one first.

@@ -60,7 +60,7 @@ pub(crate) fn peer_certificate(der: &CertificateDer<'_>) -> Option<PeerCertifica
 ///
 /// The problem, with the time at which the certificate expired or becomes valid. A certificate that
 /// cannot be read has no such problem.
-pub(crate) fn check_validity(der: &CertificateDer<'_>) -> Result<(), String> {
+pub(super) fn check_validity(der: &CertificateDer<'_>) -> Result<(), String> {
     let Ok(certificate) = Certificate::from_der(der) else {
         return Ok(());
     };

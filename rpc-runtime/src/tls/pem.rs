@@ -6,6 +6,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::{PemObject as _, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::names::check_validity;
 use crate::error::{Code, Error, Result};
 use crate::files;
 
@@ -62,6 +63,22 @@ impl TlsFiles {
                 key.display()
             );
         }
+    }
+
+    /// Checks that the certificate is valid now.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_argument` with the file and the problem.
+    pub(crate) fn check_validity(&self, texts: &TlsTexts) -> Result<()> {
+        let (Some((path, _)), Some((chain, _))) = (&self.pair, self.parse_pair(texts)?) else {
+            return Ok(());
+        };
+        let problem = chain.first().map_or(Ok(()), check_validity);
+        problem.map_err(|problem| {
+            let text = format!("invalid certificate file {}: {problem}", path.display());
+            Error::without_location(Code::InvalidArgument, text)
+        })
     }
 
     /// Parses the certificate and its key; `None` without a certificate.

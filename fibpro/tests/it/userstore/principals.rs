@@ -96,7 +96,7 @@ on_both! {
         let own = by!(ada(), store.deposit("ada", 2, 0, "of-bob"));
         assert_eq!(own.unwrap_err().code(), Code::Aborted);
         // What does not exist is refused alike.
-        let error = by!(ada(), store.get_user("nobody")).unwrap_err();
+        let error = by!(ada(), store.get_user("zoe")).unwrap_err();
         assert_eq!(error.code(), Code::PermissionDenied);
         let error = by!(ada(), store.refund("no-key")).unwrap_err();
         assert_eq!(error.code(), Code::NotFound);
@@ -240,7 +240,7 @@ on_both! {
             let error = by!(olga(), store.set_password("ada", secret(bad))).unwrap_err();
             assert_eq!(error.code(), Code::InvalidArgument, "{bad:?}");
         }
-        let error = by!(olga(), store.set_password("nobody", secret("p"))).unwrap_err();
+        let error = by!(olga(), store.set_password("zoe", secret("p"))).unwrap_err();
         assert_eq!(error.code(), Code::NotFound);
     }
 

@@ -19,7 +19,7 @@ use super::ClientTlsConfig;
 use super::failure::{self, ConnectionNames};
 use crate::error::{Code, Error, Result};
 use crate::sync::{MutexExt as _, RwLockExt as _};
-use crate::tls::{HTTP1, HTTP2, TlsTexts, check_validity, provider};
+use crate::tls::{HTTP1, HTTP2, TlsTexts, provider};
 
 /// A TLS connection to a server.
 pub(in crate::client::transport) type TlsStream = tokio_rustls::client::TlsStream<TcpStream>;
@@ -79,7 +79,7 @@ impl ClientTls {
         let texts = config.files.read()?;
         config.files.warn_of_readable_key();
         let rustls = Arc::new(build(&config, &texts)?);
-        if let Err(problem) = config.check_validity(&texts) {
+        if let Err(problem) = config.files.check_validity(&texts) {
             tracing::warn!(target: "rpc", "{}; servers will refuse it", problem.message());
         }
         let server_name = config.server_name.clone().map(|name| {
@@ -183,7 +183,7 @@ impl ClientTls {
 
     fn apply(&self, texts: TlsTexts) -> Result<()> {
         let rustls = Arc::new(build(&self.0.config, &texts)?);
-        self.0.config.check_validity(&texts)?;
+        self.0.config.files.check_validity(&texts)?;
         *self.0.current.write_unpoisoned() = Loaded { rustls, texts };
         self.0.generation.fetch_add(1, Ordering::AcqRel);
         Ok(())
@@ -275,18 +275,6 @@ fn server_name(host: &str) -> Result<ServerName<'static>, String> {
 impl ClientTlsConfig {
     fn has_files(&self) -> bool {
         self.files.pair.is_some() || !self.files.authorities.is_empty()
-    }
-
-    fn check_validity(&self, texts: &TlsTexts) -> Result<()> {
-        let (Some((path, _)), Some((chain, _))) = (&self.files.pair, self.files.parse_pair(texts)?)
-        else {
-            return Ok(());
-        };
-        let problem = chain.first().map_or(Ok(()), check_validity);
-        problem.map_err(|problem| {
-            let text = format!("invalid certificate file {}: {problem}", path.display());
-            Error::without_location(Code::InvalidArgument, text)
-        })
     }
 }
 

@@ -11,9 +11,10 @@ use crate::tls::TlsFiles;
 
 /// The certificates that a client trusts over `https`, and the one that it sends.
 ///
-/// The files are PEM. They are read when the client is built, and again while it is used, at most
-/// twice a second. New calls use new connections when the files have changed; calls that run end on
-/// theirs. Files that cannot be used are logged, and the old ones stay in use.
+/// The files are PEM. They are read when the client is built, unless a client with equal settings
+/// is in use, and again while it is used, at most twice a second. New calls use new connections
+/// when the files have changed; calls that run end on theirs. Files that cannot be used are logged,
+/// and the old ones stay in use.
 ///
 /// Clients offer HTTP/2 and HTTP/1.1, and TLS 1.3 and 1.2. Clients with equal configurations share
 /// their connections.

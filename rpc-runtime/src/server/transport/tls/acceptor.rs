@@ -15,7 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::observe::LogThrottle;
 use crate::sync::RwLockExt as _;
 use crate::text::EscapeControl;
-use crate::tls::{HTTP1, HTTP2, TlsTexts, check_validity, peer_certificate, provider};
+use crate::tls::{HTTP1, HTTP2, TlsTexts, peer_certificate, provider};
 
 /// The TLS state that the connections of a listener share. Cloning is cheap.
 #[derive(Clone)]
@@ -44,7 +44,7 @@ impl ServerTls {
         let texts = config.files.read()?;
         config.files.warn_of_readable_key();
         let rustls = Arc::new(build(&config, &texts)?);
-        if let Err(problem) = config.check_validity(&texts) {
+        if let Err(problem) = config.files.check_validity(&texts) {
             tracing::warn!(target: "rpc", "{}; clients will refuse it", problem.message());
         }
         let inner = ServerTlsInner {
@@ -82,7 +82,7 @@ impl ServerTls {
     /// The old one stays in use.
     pub(crate) fn apply(&self, texts: &TlsTexts) -> Result<()> {
         let rustls = Arc::new(build(&self.0.config, texts)?);
-        self.0.config.check_validity(texts)?;
+        self.0.config.files.check_validity(texts)?;
         let texts = texts.clone();
         *self.0.current.write_unpoisoned() = Loaded { rustls, texts };
         Ok(())
@@ -157,20 +157,6 @@ impl ServerTls {
 impl fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ServerTls").field(&self.0.config).finish()
-    }
-}
-
-impl ServerTlsConfig {
-    fn check_validity(&self, texts: &TlsTexts) -> Result<()> {
-        let (Some((path, _)), Some((chain, _))) = (&self.files.pair, self.files.parse_pair(texts)?)
-        else {
-            return Ok(());
-        };
-        let problem = chain.first().map_or(Ok(()), check_validity);
-        problem.map_err(|problem| {
-            let text = format!("invalid certificate file {}: {problem}", path.display());
-            Error::without_location(Code::InvalidArgument, text)
-        })
     }
 }
 
