@@ -30,6 +30,12 @@ struct Envelope<T> {
 
 /// Serves until the process ends.
 pub(crate) async fn serve(listener: TcpListener) -> Result<()> {
+    // Without it, Nagle's algorithm delays small responses until the peer's acknowledgement.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    Ok(axum::serve(listener, router()).await?)
+}
+
+pub(crate) fn router() -> Router {
     let greet = async |Json(call): Json<Greet>| {
         Json(Envelope {
             result: greet(&call.name),
@@ -40,12 +46,9 @@ pub(crate) async fn serve(listener: TcpListener) -> Result<()> {
             result: accepted(&call.records),
         })
     };
-    let router = Router::new()
+    Router::new()
         .route(GREET, post(greet))
-        .route(LOG_BATCH, post(log_batch));
-    // Without it, Nagle's algorithm delays small responses until the peer's acknowledgement.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    Ok(axum::serve(listener, router).await?)
+        .route(LOG_BATCH, post(log_batch))
 }
 
 /// The client of [`serve`].
@@ -58,8 +61,12 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(url: &str) -> Result<Self> {
+        Self::with_options(url, reqwest::Client::builder())
+    }
+
+    pub(crate) fn with_options(url: &str, options: reqwest::ClientBuilder) -> Result<Self> {
         Ok(Self {
-            http: reqwest::Client::builder().no_proxy().build()?,
+            http: options.no_proxy().build()?,
             greet: format!("{url}{GREET}"),
             log_batch: format!("{url}{LOG_BATCH}"),
         })

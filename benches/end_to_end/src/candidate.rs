@@ -3,15 +3,18 @@
 use std::fmt;
 use std::future::pending;
 use std::io::{Read as _, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 use bench_work::{EchoClient, EchoServer, Handlers, NAME, RECORDS, Record};
 use clap::ValueEnum;
-use rpc_runtime::{Context, IdentityKeys, Limits, Principal, RetryPolicy, Server};
+use rpc_runtime::{
+    ClientTlsConfig, Context, IdentityKeys, Limits, ListenOptions, Principal, RetryPolicy, Server,
+};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-use crate::{Result, baseline};
+use crate::{Result, baseline, tls};
 
 /// A server and a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -37,6 +40,14 @@ pub(crate) enum Candidate {
     RpcUser,
     /// The framework over HTTP/2.
     RpcHttp2,
+    /// The framework over TLS, which negotiates HTTP/2.
+    RpcTls,
+    /// The same over HTTP/1.1.
+    RpcTlsHttp1,
+    /// Axum and reqwest over TLS with rustls, which negotiate HTTP/2.
+    AxumTls,
+    /// The same over HTTP/1.1.
+    AxumTlsHttp1,
 }
 
 impl Candidate {
@@ -63,17 +74,33 @@ impl Candidate {
             Self::RpcSigned => "rpc-runtime, signed",
             Self::RpcUser => "rpc-runtime, signed, with a user",
             Self::RpcHttp2 => "rpc-runtime, HTTP/2",
+            Self::RpcTls => "rpc-runtime, TLS, HTTP/2",
+            Self::RpcTlsHttp1 => "rpc-runtime, TLS, HTTP/1.1",
+            Self::AxumTls => "axum + reqwest, TLS, HTTP/2",
+            Self::AxumTlsHttp1 => "axum + reqwest, TLS, HTTP/1.1",
         }
     }
 
+    pub(crate) fn has_tls(self) -> bool {
+        matches!(
+            self,
+            Self::RpcTls | Self::RpcTlsHttp1 | Self::AxumTls | Self::AxumTlsHttp1
+        )
+    }
+
     /// Serves until standard input is closed, so that no server outlives the harness.
-    pub(crate) async fn serve(self) -> Result<()> {
+    ///
+    /// `certificate` is the folder of the certificate, for those with TLS.
+    pub(crate) async fn serve(self, certificate: &Path) -> Result<()> {
         self.subscribe();
         std::thread::spawn(|| {
             // The harness writes nothing; the pipe closes when the harness exits.
             let _ = std::io::stdin().read(&mut [0]);
             std::process::exit(0);
         });
+        if let Self::RpcTls | Self::RpcTlsHttp1 = self {
+            return serve_tls(certificate).await;
+        }
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
         match self {
@@ -89,12 +116,17 @@ impl Candidate {
                 let server = server().identity(keys()?);
                 Ok(server.serve(listener, pending()).await?)
             }
+            Self::AxumTls | Self::AxumTlsHttp1 => {
+                tls::serve(listener, baseline::router(), certificate).await
+            }
+            Self::RpcTls | Self::RpcTlsHttp1 => Ok(()),
         }
     }
 
-    pub(crate) fn client(self, address: &str) -> Result<Client> {
+    pub(crate) fn client(self, address: &str, certificate: &Path) -> Result<Client> {
         self.subscribe();
-        let url = format!("http://{address}");
+        let scheme = if self.has_tls() { "https" } else { "http" };
+        let url = format!("{scheme}://{address}");
         Ok(match self {
             Self::Baseline | Self::RpcServer => Client::Baseline(baseline::Client::new(&url)?),
             Self::Rpc | Self::RpcLogged | Self::RpcClient => {
@@ -115,6 +147,16 @@ impl Candidate {
             Self::RpcSigned | Self::RpcUser => {
                 let client = rpc_runtime::Client::new(&url)?.identity(keys()?);
                 Client::Rpc(EchoClient::with_client(client.named("bench")?))
+            }
+            Self::RpcTls => Client::Rpc(tls_client(&url, tls::client(certificate))?),
+            Self::RpcTlsHttp1 => Client::Rpc(tls_client(&url, tls::client(certificate).http1())?),
+            Self::AxumTls => {
+                let options = tls::reqwest_options(certificate)?;
+                Client::Baseline(baseline::Client::with_options(&url, options)?)
+            }
+            Self::AxumTlsHttp1 => {
+                let options = tls::reqwest_options(certificate)?.http1_only();
+                Client::Baseline(baseline::Client::with_options(&url, options)?)
             }
         })
     }
@@ -143,6 +185,22 @@ impl Candidate {
 
 fn server() -> Server {
     Server::new("echo").add(EchoServer::new(Handlers))
+}
+
+/// Serves on a TLS listener until the process ends.
+async fn serve_tls(certificate: &Path) -> Result<()> {
+    let listener = ListenOptions::internal("127.0.0.1:0").tls(tls::server(certificate));
+    let bound = server().listen_with(listener).bind().await?;
+    for address in bound.addresses() {
+        writeln!(std::io::stdout(), "{address}")?;
+    }
+    bound.serve(pending()).await;
+    Ok(())
+}
+
+fn tls_client(url: &str, tls: ClientTlsConfig) -> Result<EchoClient> {
+    let client = rpc_runtime::Client::builder().url(url).tls(tls).build()?;
+    Ok(EchoClient::with_client(client))
 }
 
 /// Returns limits that no call reaches. The checks themselves still run.

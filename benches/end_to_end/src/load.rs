@@ -1,6 +1,7 @@
 //! The process of the client: calls in a closed loop and measures them.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,9 @@ pub(crate) struct Load {
     /// Process id of the server; absent when it runs in this process
     #[arg(long)]
     pub(crate) server: Option<i32>,
+    /// Folder of the certificate
+    #[arg(long, default_value = "")]
+    pub(crate) certificate: PathBuf,
 }
 
 /// The result of one measurement.
@@ -55,7 +59,7 @@ impl Sample {
 impl Load {
     /// Warms up, measures, prints the sample as JSON.
     pub(crate) async fn run(self) -> Result<()> {
-        let client = self.candidate.client(&self.address)?;
+        let client = self.candidate.client(&self.address, &self.certificate)?;
         let records: Arc<[Record]> = records().into();
         self.calls(&client, &records, seconds(self.seconds * WARM_UP)?)
             .await?;

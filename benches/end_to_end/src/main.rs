@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `candidate` | the measured combinations of a server and a client |
 //! | `baseline` | the hand-written server and client |
+//! | `tls` | the certificate, and the hand-written server over TLS |
 //! | `load` | the process of the client |
 //! | `rounds` | the processes of each round |
 //! | `report` | medians, as a table and as JSON |
@@ -13,6 +14,7 @@ mod candidate;
 mod load;
 mod report;
 mod rounds;
+mod tls;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,6 +44,9 @@ enum Process {
     Serve {
         /// The candidate whose server runs
         candidate: Candidate,
+        /// Folder of the certificate
+        #[arg(long, default_value = "")]
+        certificate: PathBuf,
     },
     /// Calls in a closed loop and prints what it took.
     #[command(hide = true)]
@@ -77,7 +82,10 @@ struct RunPlan {
 fn main() -> Result<()> {
     let command = Command::parse();
     match command.process {
-        Some(Process::Serve { candidate }) => runtime()?.block_on(candidate.serve()),
+        Some(Process::Serve {
+            candidate,
+            certificate,
+        }) => runtime()?.block_on(candidate.serve(&certificate)),
         Some(Process::Call(load)) => runtime()?.block_on(load.run()),
         None => rounds::run(&command.plan),
     }

@@ -1,11 +1,13 @@
 //! Rounds of measurements, each in its own processes.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::candidate::{Candidate, Work};
 use crate::load::Sample;
 use crate::report::Report;
+use crate::tls::TemporaryCertificate;
 use crate::{Result, RunPlan};
 
 /// One measurement of a round.
@@ -19,12 +21,15 @@ pub(crate) struct Cell {
 /// Measures and prints the table.
 pub(crate) fn run(plan: &RunPlan) -> Result<()> {
     let mut report = Report::new(cells(plan), plan.base);
+    let has_tls = plan.only.iter().any(|candidate| candidate.has_tls());
+    let certificate = has_tls.then(TemporaryCertificate::create).transpose()?;
+    let folder = certificate.as_ref().map(TemporaryCertificate::folder);
     for round in 0..plan.rounds {
         // Interleaved and rotated, so that a slow minute of the machine affects all candidates.
         for index in report.order(round as usize) {
             let cell = report.cell(index);
-            let sample =
-                measure(cell, plan.seconds).map_err(|error| format!("{cell:?}: {error}"))?;
+            let sample = measure(cell, plan.seconds, folder)
+                .map_err(|error| format!("{cell:?}: {error}"))?;
             report.add(index, sample);
         }
         writeln!(std::io::stderr(), "round {} of {}", round + 1, plan.rounds)?;
@@ -57,16 +62,16 @@ fn cells(plan: &RunPlan) -> Vec<Cell> {
 }
 
 /// Measures one cell in new processes.
-fn measure(cell: Cell, seconds: f64) -> Result<Sample> {
-    let mut client = process()?;
+fn measure(cell: Cell, seconds: f64, certificate: Option<&Path>) -> Result<Sample> {
+    let mut client = process("call", cell.candidate, certificate)?;
     client
-        .args(["call", &cell.candidate.to_string(), &cell.work.to_string()])
+        .arg(cell.work.to_string())
         .args([cell.in_flight.to_string(), seconds.to_string()])
         .stdin(Stdio::null());
     let server = if cell.candidate == Candidate::Local {
         None
     } else {
-        Some(Server::start(cell.candidate)?)
+        Some(Server::start(cell.candidate, certificate)?)
     };
     if let Some(server) = &server {
         client.args([
@@ -83,8 +88,14 @@ fn measure(cell: Cell, seconds: f64) -> Result<Sample> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-fn process() -> Result<Command> {
-    Ok(Command::new(std::env::current_exe()?))
+fn process(kind: &str, candidate: Candidate, certificate: Option<&Path>) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(kind);
+    if let Some(folder) = certificate {
+        command.arg("--certificate").arg(folder);
+    }
+    command.arg(candidate.to_string());
+    Ok(command)
 }
 
 /// A server in a separate process, which is killed on drop.
@@ -94,9 +105,8 @@ struct Server {
 }
 
 impl Server {
-    fn start(candidate: Candidate) -> Result<Self> {
-        let mut process = process()?
-            .args(["serve", &candidate.to_string()])
+    fn start(candidate: Candidate, certificate: Option<&Path>) -> Result<Self> {
+        let mut process = process("serve", candidate, certificate)?
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

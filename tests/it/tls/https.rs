@@ -70,6 +70,40 @@ async fn the_server_chooses_the_version_of_http() {
 }
 
 #[tokio::test]
+async fn a_client_may_offer_http_1_only() {
+    let authority = Authority::new("ours");
+    let pair = authority.issue("who.test");
+    let files = Files::new(&pair);
+    let tls = || trusting(&files, &authority).http1();
+    let both = &["h2", "http/1.1"][..];
+    for alpn in [both, &["http/1.1"], &[]] {
+        let server = raw_server(&pair, &[alpn], None).await;
+        let called = within(secure(&server.url, tls()).am_i()).await;
+        assert_eq!(called.unwrap(), "HTTP/1.1", "{alpn:?}");
+    }
+    // It shares no connection with a client that prefers HTTP/2.
+    let mut server = raw_server(&pair, &[both], None).await;
+    for (tls, version) in [
+        (trusting(&files, &authority), "HTTP/2"),
+        (tls(), "HTTP/1.1"),
+    ] {
+        let called = within(secure(&server.url, tls).am_i()).await;
+        assert_eq!(called.unwrap(), version);
+        server.requests.recv().await.unwrap();
+    }
+    let server = raw_server(&pair, &[&["h2"]], None).await;
+    let error = secure(&server.url, tls()).am_i().await.unwrap_err();
+    let error = Error::from(error);
+    assert!(error.is_not_executed(), "{error}");
+    let text = "does not offer HTTP/1.1 over TLS (ALPN); do not use `ClientTlsConfig::http1`";
+    assert!(error.message().contains(text), "{error}");
+    // Ours offers both.
+    let (server, files) = secure_edge(&authority).await;
+    let client = secure(&server.url, trusting(&files, &authority).http1());
+    assert_eq!(client.am_i().await.unwrap(), "127.0.0.1 - -");
+}
+
+#[tokio::test]
 async fn the_version_of_a_server_may_change() {
     let authority = Authority::new("ours");
     let pair = authority.issue("who.test");

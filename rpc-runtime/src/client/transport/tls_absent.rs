@@ -25,12 +25,22 @@ impl ClientTlsConfig {
     }
 }
 
+/// There is no configuration that could be changed.
+#[cfg(feature = "otel")]
+pub(super) fn http1_only(config: Option<ClientTlsConfig>) -> Option<ClientTlsConfig> {
+    config
+}
+
 impl ClientTls {
     pub(super) fn load(_: Option<&ClientTlsConfig>) -> Result<Self> {
         Err(Error::without_location(
             Code::Unimplemented,
             "`https` URLs need the feature `tls` of rpc-runtime, or `Client::with_reqwest`",
         ))
+    }
+
+    pub(super) fn is_http1(&self) -> bool {
+        match self.0 {}
     }
 
     pub(super) fn generation(&self) -> u64 {

@@ -21,6 +21,7 @@ use super::Settings;
 use super::stream::ConnectedStream;
 use crate::client::transport::limits::HANDSHAKE_TIMEOUT;
 use crate::client::transport::tcp::tcp_connector;
+use crate::client::transport::tls::ClientTls;
 use crate::sync::{MutexExt as _, RwLockExt as _};
 
 /// The default port of `https`, and of `http`.
@@ -96,10 +97,13 @@ impl Connector {
     pub(in crate::client::transport) fn version(&self, authority: &Authority) -> HttpVersion {
         let versions = self.0.versions.read_unpoisoned();
         // A connection of this kind is opened before a request is written.
-        versions
-            .get(authority)
-            .copied()
-            .unwrap_or(HttpVersion::Http2)
+        versions.get(authority).copied().unwrap_or_else(|| {
+            let tls = self.0.settings.tls.as_ref();
+            match tls.is_some_and(ClientTls::is_http1) {
+                true => HttpVersion::Http1,
+                false => HttpVersion::Http2,
+            }
+        })
     }
 
     /// Returns a connection for HTTP/2.

@@ -103,6 +103,11 @@ impl ClientTls {
         })))
     }
 
+    /// Returns whether HTTP/2 is not offered.
+    pub(in crate::client::transport) fn is_http1(&self) -> bool {
+        self.0.config.is_http1()
+    }
+
     /// Returns the number of times that the files have changed. Connections of an older generation
     /// get no new calls.
     pub(in crate::client::transport) fn generation(&self) -> u64 {
@@ -213,6 +218,7 @@ impl ClientTls {
         let names = ConnectionNames {
             host,
             sends_certificate: self.0.config.has_client_certificate(),
+            is_http1: self.is_http1(),
         };
         let name = match &self.0.server_name {
             Some(name) => name.clone(),
@@ -302,7 +308,10 @@ fn build(config: &ClientTlsConfig, texts: &TlsTexts) -> Result<rustls::ClientCon
     let mut built = builder
         .with_root_certificates(roots)
         .with_client_cert_resolver(Arc::new(Resolver { key }));
-    built.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+    built.alpn_protocols = match config.is_http1() {
+        true => vec![HTTP1.to_vec()],
+        false => vec![HTTP2.to_vec(), HTTP1.to_vec()],
+    };
     Ok(built)
 }
 

@@ -15,6 +15,8 @@ use crate::text::EscapeControl;
 pub(super) struct ConnectionNames<'a> {
     pub(super) host: &'a str,
     pub(super) sends_certificate: bool,
+    /// Whether the client offers HTTP/1.1 only.
+    pub(super) is_http1: bool,
 }
 
 /// Describes the failure of a handshake, with what to do about it.
@@ -58,6 +60,10 @@ fn describe_rustls(error: &rustls::Error, names: ConnectionNames<'_>) -> String 
             "the server has no certificate for the name `{}`; use another one in the URL, or `ClientTlsConfig::server_name`",
             names.host
         ),
+        rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) if names.is_http1 => {
+            "the server does not offer HTTP/1.1 over TLS (ALPN); do not use `ClientTlsConfig::http1`"
+                .to_owned()
+        }
         rustls::Error::AlertReceived(alert) => describe_alert(*alert, names.sends_certificate),
         rustls::Error::InvalidMessage(_) => {
             "the server does not serve TLS; if it serves plain HTTP, use a URL with `http://`"
