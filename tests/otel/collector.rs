@@ -7,8 +7,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// A span with its attributes as texts, and the name of its service.
 #[derive(Clone)]
@@ -40,7 +41,8 @@ impl Received {
 #[derive(Default)]
 struct State {
     spans: Vec<Received>,
-    requests: usize,
+    /// The heads of the requests, in lower case.
+    heads: Vec<String>,
     /// The statuses of the next responses; 200 after them.
     statuses: Vec<u16>,
 }
@@ -53,17 +55,32 @@ pub(crate) struct Collector {
 impl Collector {
     /// Starts a collector that responds with these statuses, and then with 200.
     pub(crate) async fn start(statuses: &[u16]) -> Self {
+        Self::listen("http", statuses, None).await
+    }
+
+    /// Starts a collector that serves TLS.
+    pub(crate) async fn start_tls(tls: TlsAcceptor) -> Self {
+        Self::listen("https", &[], Some(tls)).await
+    }
+
+    async fn listen(scheme: &str, statuses: &[u16], tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(State {
             statuses: statuses.iter().rev().copied().collect(),
             ..State::default()
         }));
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let state = Arc::clone(&shared);
-                tokio::spawn(async move { while serve(&mut stream, &state).await.is_some() {} });
+            while let Ok((stream, _)) = listener.accept().await {
+                let (state, tls) = (Arc::clone(&shared), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => serve_all(stream, &state).await,
+                        Some(tls) => serve_all(tls.accept(stream).await?, &state).await,
+                    }
+                    Ok::<_, std::io::Error>(())
+                });
             }
         });
         Self { url, state }
@@ -74,7 +91,12 @@ impl Collector {
     }
 
     pub(crate) fn requests(&self) -> usize {
-        self.state.lock().unwrap().requests
+        self.heads().len()
+    }
+
+    /// Returns the heads of the requests, in lower case.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.state.lock().unwrap().heads.clone()
     }
 
     /// Returns the first span of this kind and name, once there is one.
@@ -88,8 +110,15 @@ impl Collector {
     }
 }
 
+async fn serve_all(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: &Mutex<State>) {
+    while serve(&mut stream, state).await.is_some() {}
+}
+
 /// Serves one request; `None` at the end of the connection.
-async fn serve(stream: &mut TcpStream, state: &Mutex<State>) -> Option<()> {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    state: &Mutex<State>,
+) -> Option<()> {
     let mut bytes = Vec::new();
     let head = loop {
         if let Some(end) = bytes.windows(4).position(|it| it == b"\r\n\r\n") {
@@ -115,7 +144,7 @@ async fn serve(stream: &mut TcpStream, state: &Mutex<State>) -> Option<()> {
     }
     let status = {
         let mut state = state.lock().unwrap();
-        state.requests += 1;
+        state.heads.push(text);
         let status = state.statuses.pop().unwrap_or(200);
         if status == 200 {
             state.spans.extend(spans(&body));
@@ -123,7 +152,8 @@ async fn serve(stream: &mut TcpStream, state: &Mutex<State>) -> Option<()> {
         status
     };
     let response = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
-    stream.write_all(response.as_bytes()).await.ok()
+    stream.write_all(response.as_bytes()).await.ok()?;
+    stream.flush().await.ok()
 }
 
 fn spans(body: &[u8]) -> Vec<Received> {

@@ -64,13 +64,7 @@ async fn a_collector_that_hangs_holds_up_nothing() {
 
 #[test]
 fn settings_that_export_nothing_are_refused() {
-    for url in [
-        "",
-        "nowhere",
-        "https://a.test",
-        "unix:/run/a.sock",
-        "http://a:99999",
-    ] {
+    for url in ["", "nowhere", "unix:/run/a.sock", "http://a:99999"] {
         let error = TraceExporter::builder(url).unwrap_err();
         assert_eq!(error.code(), Code::InvalidArgument, "{url}");
     }

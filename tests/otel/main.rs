@@ -8,8 +8,12 @@
 mod collector;
 /// Spans that are exported, lost and sent again.
 mod export;
+/// Servers as processes: options, variables, and the stop.
+mod process;
 /// A collector that is not ours.
 mod real;
+/// Collectors with TLS, and headers for them.
+mod secure;
 /// Spans of calls through services.
 mod spans;
 

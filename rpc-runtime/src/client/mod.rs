@@ -30,7 +30,7 @@ pub use retry_policy::RetryPolicy;
 #[cfg(feature = "tls")]
 pub use transport::ClientTlsConfig;
 #[cfg(feature = "otel")]
-pub(crate) use transport::{Collected, Collector};
+pub(crate) use transport::{Collected, Collector, CollectorConfig};
 
 use self::balance::Balancer;
 use self::budget::Budget;

@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Result};
 pub(crate) enum TraceExporterBuilder {}
 
 impl TraceExporterBuilder {
-    pub(crate) fn prepare(self) -> PreparedTraces {
+    pub(crate) fn prepare(self) -> Result<PreparedTraces> {
         match self {}
     }
 }

@@ -17,7 +17,9 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::processor::{QueueProcessor, SpanCounts};
 use super::worker::Worker;
-use crate::client::Collector;
+#[cfg(feature = "tls")]
+use crate::client::ClientTlsConfig;
+use crate::client::{Collector, CollectorConfig};
 use crate::context::Source;
 use crate::duration::saturating_deadline;
 use crate::error::{Code, Error, Result};
@@ -33,7 +35,7 @@ const GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 #[must_use = "nothing is exported before `start`"]
 pub struct TraceExporterBuilder {
-    collector: Collector,
+    collector: CollectorConfig,
     ratio: f64,
     queue: usize,
 }
@@ -69,23 +71,61 @@ impl TraceExporterBuilder {
         Ok(self)
     }
 
-    pub(super) fn with_collector(mut self, collector: Collector) -> Self {
+    /// Sends a header with each request, such as `authorization`, in place of an earlier one with
+    /// its name. Values are in no log.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_argument` for a name or value that is not valid in HTTP, and for a header that the
+    /// exporter sets itself, such as `content-type`.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self> {
+        let set = self.collector.set_header(name, value.as_bytes());
+        set.map_err(|problem| {
+            let text = format!("invalid header of the trace exporter: {problem}");
+            Error::without_location(Code::InvalidArgument, text)
+        })?;
+        Ok(self)
+    }
+
+    /// Sets the certificates of `https` URLs. By default the authorities of this system are
+    /// trusted.
+    ///
+    /// Needs the feature `tls`.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: ClientTlsConfig) -> Self {
+        self.collector.set_tls(tls);
+        self
+    }
+
+    /// Exports to another collector, which gets none of the headers of the one before.
+    pub(super) fn with_collector(mut self, collector: CollectorConfig) -> Self {
         self.collector = collector;
         self
     }
 
+    pub(super) fn collector(&mut self) -> &mut CollectorConfig {
+        &mut self.collector
+    }
+
     /// Starts the exporter on its own thread. `service` is the name of this program in traces.
+    /// Reads the files of the TLS settings.
     ///
     /// # Errors
     ///
-    /// `resource_exhausted` if no thread can be started.
+    /// `resource_exhausted` if no thread can be started; for `https`, `failed_precondition` or
+    /// `invalid_argument` for certificates that cannot be used.
     pub fn start(self, service: &str) -> Result<TraceExporter> {
         let resource = Resource::builder().with_service_name(service.to_owned());
-        self.prepare().start_with(&resource.build())
+        self.prepare()?.start_with(&resource.build())
     }
 
     /// Creates the queue. Spans are queued from here on and sent after the start.
-    pub(crate) fn prepare(self) -> PreparedTraces {
+    ///
+    /// # Errors
+    ///
+    /// For certificates that cannot be used.
+    pub(crate) fn prepare(self) -> Result<PreparedTraces> {
+        let collector = self.collector.connect()?;
         let (sender, queue) = mpsc::channel(self.queue);
         let counts = Arc::new(SpanCounts::default());
         let sampler = Sampler::TraceIdRatioBased(self.ratio);
@@ -98,12 +138,12 @@ impl TraceExporterBuilder {
             .with_resource(Resource::builder_empty().build())
             .build();
         super::trace_calls();
-        PreparedTraces {
-            collector: self.collector,
+        Ok(PreparedTraces {
+            collector,
             provider,
             queue,
             counts,
-        }
+        })
     }
 }
 
@@ -209,13 +249,13 @@ impl TraceExporter {
     ///
     /// # Errors
     ///
-    /// `invalid_argument` for an invalid URL, and for `https`: send to a collector on this host,
-    /// which encrypts what leaves it.
+    /// `invalid_argument` for an invalid URL, `unimplemented` for `https` without the feature
+    /// `tls`.
     pub fn builder(url: &str) -> Result<TraceExporterBuilder> {
-        Ok(Self::of(Collector::new(url)?))
+        Ok(Self::of(CollectorConfig::new(url)?))
     }
 
-    pub(super) fn of(collector: Collector) -> TraceExporterBuilder {
+    pub(super) fn of(collector: CollectorConfig) -> TraceExporterBuilder {
         TraceExporterBuilder {
             collector,
             ratio: 1.0,

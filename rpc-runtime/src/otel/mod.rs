@@ -31,6 +31,7 @@
 mod exporter;
 mod options;
 mod processor;
+mod variables;
 mod worker;
 
 pub(crate) use exporter::PreparedTraces;

@@ -1,18 +1,8 @@
 //! The options of every server that concern traces.
 
-use super::{TraceExporter, TraceExporterBuilder};
-use crate::client::Collector;
+use super::{TraceExporter, TraceExporterBuilder, variables};
+use crate::client::CollectorConfig;
 use crate::error::{Code, Error, Result};
-
-/// The path of traces below the URL of a collector.
-const TRACES_PATH: &str = "/v1/traces";
-
-/// The variables of OpenTelemetry: the first one is the URL of traces, the second that of all
-/// signals.
-const VARIABLES: [&str; 2] = [
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-];
 
 /// The part of [`ServerOptions`](crate::ServerOptions) about traces.
 #[derive(Debug, Clone, Default)]
@@ -35,15 +25,15 @@ impl TraceOptions {
         &self,
         program: Option<TraceExporterBuilder>,
     ) -> Result<Option<TraceExporterBuilder>> {
-        let given = self
-            .endpoint
-            .as_deref()
-            .map(|url| (self.endpoint_option, url.to_owned()))
-            .or_else(from_variables);
-        let builder = match given {
+        let given = match self.endpoint.as_deref() {
+            Some(url) => Some((self.endpoint_option, url.to_owned())),
+            None => variables::endpoint()?,
+        };
+        let headers = variables::Headers::read()?;
+        let mut builder = match given {
             None => program,
             Some((name, url)) => {
-                let collector = Collector::new(url.trim_end_matches('/'));
+                let collector = CollectorConfig::new(url.trim_end_matches('/'));
                 let collector = collector.map_err(|error| error.caused_by_option(name))?;
                 Some(match program {
                     Some(program) => program.with_collector(collector),
@@ -51,6 +41,10 @@ impl TraceOptions {
                 })
             }
         };
+        if let Some(builder) = &mut builder {
+            headers.apply(builder.collector())?;
+            variables::apply_tls(builder.collector())?;
+        }
         let Some(ratio) = &self.ratio else {
             return Ok(builder);
         };
@@ -64,13 +58,4 @@ impl TraceOptions {
             .transpose()
             .map_err(|error| error.caused_by_option(self.ratio_option))
     }
-}
-
-fn from_variables() -> Option<(&'static str, String)> {
-    VARIABLES.into_iter().find_map(|name| {
-        let url = std::env::var(name).ok().filter(|url| !url.is_empty())?;
-        let base = url.trim_end_matches('/');
-        let base = base.strip_suffix(TRACES_PATH).unwrap_or(base);
-        Some((name, base.to_owned()))
-    })
 }

@@ -8,7 +8,10 @@ impl Server {
     ///
     /// By default nothing is exported, unless the operator sets `--trace-endpoint`, or one of the
     /// variables `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` and `OTEL_EXPORTER_OTLP_ENDPOINT`, which take
-    /// precedence over this collector.
+    /// precedence over this collector. Further variables set headers and certificates:
+    /// `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_CERTIFICATE`,
+    /// `OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE` and `OTEL_EXPORTER_OTLP_CLIENT_KEY`, each also as
+    /// `OTEL_EXPORTER_OTLP_TRACES_…`.
     ///
     /// ```
     /// use rpc_runtime::{Server, otel::TraceExporter};

@@ -32,7 +32,7 @@ use std::fmt;
 use std::sync::Arc;
 
 #[cfg(feature = "otel")]
-pub(crate) use self::collector::{Collected, Collector};
+pub(crate) use self::collector::{Collected, Collector, CollectorConfig};
 pub(crate) use self::connect::ConnectOptions;
 pub(super) use self::evidence::is_passed_on;
 use self::http::{HttpTransport, are_too_large, response_head_too_large, response_too_large};

@@ -46,6 +46,7 @@ pub(crate) fn start_log(
 ) -> Result<ProcessLog> {
     panic::install_hook();
     let builder = options.apply(builder)?;
+    let traces = traces.map(TraceExporterBuilder::prepare).transpose()?;
     // A program with its own subscriber may have started the same export.
     let builder = builder.filter(|builder| !logs::is_exporting_to(builder.target()));
     let prepared = builder.map(LogExporterBuilder::prepare).transpose();
@@ -55,7 +56,6 @@ pub(crate) fn start_log(
         }
         None => error,
     })?;
-    let traces = traces.map(TraceExporterBuilder::prepare);
     let is_ours = install_subscriber(format, prepared.as_ref(), traces.as_ref());
     Ok(ProcessLog {
         prepared,
