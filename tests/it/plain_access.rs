@@ -181,3 +181,67 @@ async fn a_signed_body_is_bounded() {
     let response = ask(&running, signed().await).await;
     assert_eq!(response.error(), (429, "resource_exhausted".to_owned()));
 }
+
+#[tokio::test]
+async fn services_at_a_listener_with_keys_are_no_users() {
+    use rpc_runtime::Principal;
+    use rpc_runtime::authentication::BearerAuth;
+
+    let users = || {
+        BearerAuth::new(|token| async move {
+            Ok((token.expose() == "t-ada").then(|| Principal::new("ada")))
+        })
+    };
+    let shown = || {
+        any(async || {
+            Context::current()
+                .principal()
+                .map_or("-".to_owned(), |user| user.subject().to_owned())
+        })
+    };
+    for (trust, access, line, expected) in [
+        (Trust::Internal, HttpAccess::Internal, None, Ok("-")),
+        (Trust::Internal, HttpAccess::Public, None, Ok("-")),
+        // An authenticator is for an edge, so nothing is read of these.
+        (
+            Trust::Internal,
+            HttpAccess::Public,
+            Some("Bearer t-ada"),
+            Ok("-"),
+        ),
+        (
+            Trust::Internal,
+            HttpAccess::Internal,
+            Some("Bearer x"),
+            Ok("-"),
+        ),
+        (
+            Trust::Internal,
+            HttpAccess::Signed,
+            Some("Bearer t-ada"),
+            Err(401),
+        ),
+        (Trust::Edge, HttpAccess::Public, None, Err(401)),
+        (
+            Trust::Edge,
+            HttpAccess::Public,
+            Some("Bearer t-ada"),
+            Ok("ada"),
+        ),
+        (Trust::Edge, HttpAccess::Edge, Some("Bearer x"), Err(401)),
+    ] {
+        let server = Server::new("desk").identity(keys()).trust(trust);
+        let server = server.http_for(access, Router::new().route(PATH, shown()));
+        let running = Running::start(server.authenticate(users())).await;
+        let lines: Vec<_> = line
+            .map(|line| ("authorization", line))
+            .into_iter()
+            .collect();
+        let response = ask(&running, request("GET", PATH, &lines, b"")).await;
+        let case = format!("{trust:?} {access:?} {line:?}");
+        match expected {
+            Ok(user) => assert_eq!(response.body, user.as_bytes(), "{case}"),
+            Err(status) => assert_eq!(response.status, status, "{case}"),
+        }
+    }
+}

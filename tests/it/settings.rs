@@ -101,7 +101,7 @@ async fn rate_limits_are_refused_by_name_or_serve() {
                     limit = limit.burst(burst.small());
                 }
                 let shown = format!("{limit:?}");
-                assert_eq!(fields(&shown).len(), 4, "a new field needs a test: {shown}");
+                assert_eq!(fields(&shown).len(), 5, "a new field needs a test: {shown}");
                 let server = server().rate_limit(limit).listen("127.0.0.1:0");
                 let field = match (calls, burst) {
                     (Zero, _) => Some("`calls`"),

@@ -155,8 +155,9 @@ impl Context {
 
     /// Returns the address from which the call came. Behind the proxies of
     /// [`Server::trusted_proxies`](crate::Server::trusted_proxies) it is that of their client, with
-    /// port 0 if they do not state the port. `None` on a Unix socket, within one process, in a
-    /// mounted router, and in the context of an outgoing call.
+    /// port 0 if they do not state the port. `None` on a Unix socket, within one process, in the
+    /// context of an outgoing call, and in a mounted router whose application does not add a
+    /// [`PeerAddress`](crate::server::PeerAddress) to its requests.
     #[must_use]
     pub fn peer_address(&self) -> Option<SocketAddr> {
         self.inner()?.local.peer.address

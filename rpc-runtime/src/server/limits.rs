@@ -41,7 +41,7 @@ pub(super) const MAX_HEADERS: usize = 16_384;
 /// | `running_calls` | 1,024 | new calls wait in a short queue; built-in methods, such as `Ping`, are not counted |
 /// | `queued_calls` | 256 | `unavailable` immediately, with a retry delay |
 /// | `queue_timeout` | 50 ms | `unavailable`, with a retry delay |
-/// | `wrong_credentials_per_peer` | 60 in a minute | `resource_exhausted`, with a retry delay, for all calls of that peer that are authenticated |
+/// | `wrong_credentials_per_peer` | 60 in a minute | `resource_exhausted`, with a retry delay, for all calls of that peer with credentials |
 /// | `default_deadline` | 30 s | `deadline_exceeded`; applies to calls without a deadline |
 /// | `deadline_cap` | 5 min | later deadlines are reduced to this |
 /// | `lame_duck` | 0 s; 500 ms after SIGTERM | not a limit: how long a stopping server keeps serving while it reports not ready |
@@ -115,12 +115,16 @@ pub struct Limits {
     /// Maximum number of wrong credentials of one peer in a minute, for servers with an
     /// authenticator ([`Server::authenticate`](crate::Server::authenticate)). The peer may send
     /// them at once, and regains one after another: of 60, one each second. Above it all its calls
-    /// at edge listeners are refused, also with the right credentials, except of built-in methods.
+    /// with credentials at edge listeners are refused, also with the right ones, except of built-in
+    /// methods.
     ///
     /// A peer is what [`connections_per_peer`](Self::connections_per_peer) counts, but behind a
     /// trusted proxy ([`Server::trusted_proxies`](crate::Server::trusted_proxies)) it is the client
-    /// of the proxy. Callers on Unix sockets are not counted. 10,000 peers are remembered; of more
-    /// than that, those with the most wrong credentials.
+    /// of the proxy, and in a mounted router it is the [`PeerAddress`](crate::PeerAddress) of the
+    /// request. Where the address is not known, on Unix sockets for example, the limit is for the
+    /// wrong credentials of one user: all with the same user name of HTTP Basic, or with the same
+    /// token. 10,000 peers are remembered; of more than that, those with the most wrong
+    /// credentials.
     pub wrong_credentials_per_peer: usize,
     /// Deadline of a call that specifies none.
     pub default_deadline: Duration,

@@ -32,9 +32,10 @@ use std::sync::Arc;
 pub use admission::policy::{Callers, Policy};
 pub use admission::{RateLimit, authentication};
 pub use call::access::HttpAccess;
+pub use call::peer_origin::PeerAddress;
 pub use call::service::{LayeredService, RouteBuilder, Routes, Service};
 pub(crate) use call::trust::ErrorScope;
-pub use call::trust::{PeerAddress, Trust};
+pub use call::trust::Trust;
 pub use call::web_page::foreign_page;
 pub use cors::Cors;
 pub use http_layers::HttpService;
@@ -183,7 +184,7 @@ impl Server {
     }
 
     /// Limits how often each caller may call each method. By default there is no limit. May be
-    /// called repeatedly, with limits of different methods.
+    /// called repeatedly, with limits of different methods and of different callers.
     ///
     /// Checked when the server starts, like [`policy`](Self::policy).
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
 use super::admission::policy::{Access, Policy};
-use super::admission::{Limiter, RateLimit, plain};
+use super::admission::{Limiter, RateLimit, RateRules, plain};
 use super::call::layers::{ResolvedLayers, ServerLayer, ServerLayers};
 use super::call::method_name;
 use super::call::service::{Route, Routes};
@@ -240,8 +240,8 @@ impl RouteTableBuilder {
     ///
     /// # Errors
     ///
-    /// `failed_precondition` for an unknown method or route, one with two limits, and two general
-    /// limits; `invalid_argument` for a limit that allows no call.
+    /// `failed_precondition` for an unknown method or route, one with two limits of the same
+    /// callers, and two such general limits; `invalid_argument` for a limit that allows no call.
     pub(crate) fn apply_rate_limits(
         &mut self,
         limits: Vec<RateLimit>,
@@ -249,10 +249,12 @@ impl RouteTableBuilder {
     ) -> Result<(), Error> {
         let server = self.source.server();
         let twice = |what: &str| {
-            let text = format!("the server {server} has two rate limits for {what}; merge them");
+            let text = format!(
+                "the server {server} has two rate limits for {what} and the same callers; merge them"
+            );
             Error::without_location(Code::FailedPrecondition, text)
         };
-        let mut general = None;
+        let mut general = RateRules::default();
         for limit in limits {
             let limiter = Arc::new(Limiter::new(&limit)?);
             for name in limit.methods() {
@@ -261,29 +263,29 @@ impl RouteTableBuilder {
                     let plain = named_plain(plain.as_deref_mut(), route, &setting)?;
                     // Its own, because all plain routes of one limiter share an allowance.
                     let limiter = Arc::new(Limiter::new(&limit)?);
-                    if plain.rules.limit(route, limiter).is_some() {
+                    if plain.rules.limit(route, limiter) {
                         return Err(twice(name));
                     }
                     continue;
                 }
                 let path = method_name::resolve(self.routes.keys().copied(), name, &setting)?;
                 if let Some(route) = self.routes.get_mut(path)
-                    && route.rate.replace(Arc::clone(&limiter)).is_some()
+                    && route.rate.add(Arc::clone(&limiter))
                 {
                     return Err(twice(name));
                 }
             }
-            if limit.methods().is_empty() && general.replace(limiter).is_some() {
+            if limit.methods().is_empty() && general.add(limiter) {
                 return Err(twice("all methods"));
             }
         }
         for route in self.routes.values_mut() {
-            if route.rate.is_none() && !route.is_builtin() {
-                route.rate.clone_from(&general);
+            if !route.is_builtin() {
+                route.rate.extend(&general);
             }
         }
         if let Some(plain) = plain {
-            plain.rules.limit_others(general);
+            plain.rules.limit_others(&general);
         }
         Ok(())
     }

@@ -7,6 +7,8 @@ mod guesser;
 mod hostile;
 mod jwt;
 mod plain;
+mod rates;
+mod unknown_peers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use gate::{Gate, OwnedPermit, Permit};
-pub(crate) use rate::Limiter;
 pub use rate::RateLimit;
+pub(crate) use rate::{Limiter, RateRules};
 
 use self::authentication::{Authentication, Refused, Required};
 use self::gate::AdmitError;
@@ -35,7 +35,7 @@ pub(crate) struct AdmissionRules<'r> {
     /// The path of the method, by which a rate limit counts.
     pub(crate) path: &'static str,
     pub(crate) access: &'r Access,
-    pub(crate) rate: Option<&'r Limiter>,
+    pub(crate) rate: &'r RateRules,
     /// The user that a call at an edge listener needs.
     pub(crate) user: Required,
     /// Built-in methods do not count against the limit of running calls.
@@ -113,11 +113,8 @@ impl AdmissionRules<'_> {
     /// Checks the policy and the rate limit.
     fn check(&self, context: &Context) -> Result<(), Rejected> {
         self.access.check(self.name, context)?;
-        if let Some(limiter) = self.rate {
-            let within = limiter.check(self.name, self.path, context);
-            within.map_err(|error| rejected(error, Rejection::RateLimit))?;
-        }
-        Ok(())
+        let within = self.rate.check(self.name, self.path, context);
+        within.map_err(|error| rejected(error, Rejection::RateLimit))
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::authentication::Required;
 use super::policy::{Access, Callers};
-use super::{AdmissionRules, Limiter};
+use super::{AdmissionRules, Limiter, RateRules};
 use crate::error::{Code, Error};
 
 /// The name of all plain HTTP routes that have no rule of their own.
@@ -39,7 +39,7 @@ pub(crate) fn unknown(route: &str, setting: &str) -> Error {
 pub(crate) struct PlainRules {
     /// The rules of all routes without their own, and of the fallback.
     access: Access,
-    rate: Option<Arc<Limiter>>,
+    rate: RateRules,
     anonymous: bool,
     /// By pattern.
     routes: HashMap<String, RouteRules>,
@@ -51,7 +51,7 @@ struct RouteRules {
     /// The name of the route in the rules, such as `http /metrics`.
     name: String,
     access: Option<Access>,
-    rate: Option<Arc<Limiter>>,
+    rate: RateRules,
     anonymous: bool,
 }
 
@@ -76,14 +76,14 @@ impl PlainRules {
         }
     }
 
-    /// Sets the rate limit of a route; of all others if `route` is empty. Returns the previous one.
-    pub(crate) fn limit(&mut self, route: &str, limiter: Arc<Limiter>) -> Option<Arc<Limiter>> {
-        let rate = if route.is_empty() {
-            &mut self.rate
+    /// Adds a rate limit of a route; of all others if `route` is empty. Returns whether there was
+    /// one for the same callers already.
+    pub(crate) fn limit(&mut self, route: &str, limiter: Arc<Limiter>) -> bool {
+        if route.is_empty() {
+            self.rate.add(limiter)
         } else {
-            &mut self.route(route).rate
-        };
-        rate.replace(limiter)
+            self.route(route).rate.add(limiter)
+        }
     }
 
     /// Serves a route to callers without credentials; all others if `route` is empty.
@@ -95,10 +95,11 @@ impl PlainRules {
         }
     }
 
-    /// Sets the rate limit of all routes that no limit names.
-    pub(crate) fn limit_others(&mut self, limiter: Option<Arc<Limiter>>) {
-        if self.rate.is_none() {
-            self.rate = limiter;
+    /// Adds the rate limits that apply without one of a route, when all others are added.
+    pub(crate) fn limit_others(&mut self, general: &RateRules) {
+        self.rate.extend(general);
+        for own in self.routes.values_mut() {
+            own.rate.extend(&self.rate);
         }
     }
 
@@ -107,14 +108,13 @@ impl PlainRules {
     pub(crate) fn of<'r>(&'r self, route: Option<&str>, label: &'r str) -> AdmissionRules<'r> {
         let own = route.and_then(|route| self.routes.get(route));
         let access = own.and_then(|own| own.access.as_ref());
-        let rate = own.and_then(|own| own.rate.as_ref());
         let is_anonymous = self.anonymous || own.is_some_and(|own| own.anonymous);
         AdmissionRules {
             name: own.map_or(label, |own| &own.name),
             // Each route that a limit names has its own limiter.
             path: ALL,
             access: access.unwrap_or(&self.access),
-            rate: rate.or(self.rate.as_ref()).map(Arc::as_ref),
+            rate: own.map_or(&self.rate, |own| &own.rate),
             user: if is_anonymous {
                 Required::Optional
             } else {
@@ -180,13 +180,16 @@ mod tests {
     fn each_limited_route_has_an_allowance() {
         let mut rules = PlainRules::default();
         let limiter = || Arc::new(Limiter::new(&RateLimit::per_minute(1)).unwrap());
-        assert!(rules.limit("/a", limiter()).is_none());
-        rules.limit_others(Some(limiter()));
+        assert!(!rules.limit("/a", limiter()));
+        let mut general = RateRules::default();
+        assert!(!general.add(limiter()));
+        rules.limit_others(&general);
         let passes = |route| {
             let rules = rules.of(route, "http GET");
-            let rate = rules.rate.unwrap();
-            rate.check(rules.name, rules.path, &Context::default())
-                .is_ok()
+            let within = rules
+                .rate
+                .check(rules.name, rules.path, &Context::default());
+            within.is_ok()
         };
         assert!(passes(Some("/a")) && !passes(Some("/a")));
         assert!(passes(Some("/b")));

@@ -160,7 +160,11 @@ impl Callers {
         self
     }
 
-    fn include(&self, caller: Option<&Source>, user: impl FnOnce() -> Option<Principal>) -> bool {
+    pub(super) fn include(
+        &self,
+        caller: Option<&Source>,
+        user: impl FnOnce() -> Option<Principal>,
+    ) -> bool {
         let named = |names: &Vec<String>| {
             caller.is_some_and(|caller| names.iter().any(|name| name == caller.server()))
         };

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{Quota, RateLimiter};
 
+use super::policy::Callers;
 use super::rate_limit_key::{RateLimitCaller, RateLimitKey};
 use super::rate_limit_store::RateLimitStore;
 use crate::context::Context;
@@ -15,7 +16,7 @@ use crate::error::{Code, Error};
 use crate::sync::MutexExt as _;
 
 /// The maximum number of (caller, method) pairs that one limit tracks; further pairs share one
-/// allowance. About 1 MiB.
+/// allowance. About 1 MiB. As many are tracked of callers that are known by their address only.
 const MAX_PAIRS: usize = 10_000;
 
 /// The interval at which a full store is cleared of idle callers.
@@ -30,15 +31,19 @@ const MAX_REFILL_TIME: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 ///
 /// A caller is the user of the call ([`Context::principal`](crate::Context::principal)), whichever
 /// server calls for it. For a call without a user it is a server in an environment with all its
-/// instances, identified by its trusted source. All other callers are one. Calls above the
-/// limit fail with `resource_exhausted` and a retry delay. Memory is bounded: beyond 10,000 active
-/// pairs of caller and method, further ones share one allowance.
+/// instances, identified by its trusted source. A caller without both is the address from which it
+/// calls ([`Context::peer_address`](crate::Context::peer_address)), IPv6 by /64. Those whose
+/// address is not known are one. Calls above the limit fail with `resource_exhausted` and a retry
+/// delay. Memory is bounded: beyond 10,000 active pairs of caller and method, further ones share
+/// one allowance; so do further addresses beyond 10,000, apart from users and servers.
+///
+/// A limit may be for some callers only: [`callers`](Self::callers).
 ///
 /// A plain HTTP route ([`Server::http`](crate::Server::http)) is named by `http` and its path as in
 /// the router, such as `http /login`. All others, named by `http`, are one method.
 ///
 /// ```
-/// use rpc_runtime::{RateLimit, Server};
+/// use rpc_runtime::{Callers, RateLimit, Server};
 ///
 /// // For every method that has no separate limit, and for plain HTTP routes. Built-in methods are
 /// // not limited.
@@ -47,6 +52,12 @@ const MAX_REFILL_TIME: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// // For one method.
 /// let logins = RateLimit::per_minute(10).method("fibpro.v1.UserStore/Verify");
 /// # drop(logins);
+/// // By role: each user of the free plan, then each other user, then each address of a stranger.
+/// let server = Server::new("maps")
+///     .rate_limit(RateLimit::per_minute(10).callers(Callers::roles(["free"])))
+///     .rate_limit(RateLimit::per_second(50).callers(Callers::users()))
+///     .rate_limit(RateLimit::per_minute(5));
+/// # drop(server);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a limit has no effect until it is set on a server"]
@@ -55,6 +66,8 @@ pub struct RateLimit {
     per: Duration,
     burst: u32,
     methods: Vec<String>,
+    /// All callers if `None`.
+    callers: Option<Callers>,
 }
 
 impl RateLimit {
@@ -74,6 +87,7 @@ impl RateLimit {
             per,
             burst: calls,
             methods: Vec::new(),
+            callers: None,
         }
     }
 
@@ -88,6 +102,17 @@ impl RateLimit {
     /// or to plain HTTP routes: `http /login`. May be called several times.
     pub fn method(mut self, name: impl Into<String>) -> Self {
         self.methods.push(name.into());
+        self
+    }
+
+    /// Applies the limit to these callers only, such as users with a role:
+    /// `Callers::roles(["free"])`. Each of them has an allowance of its own.
+    ///
+    /// One limit applies to a call: of those that name the method, the first one added whose
+    /// callers include the caller, or else the one for all callers; without both, the same of those
+    /// for all methods.
+    pub fn callers(mut self, callers: impl Into<Callers>) -> Self {
+        self.callers = Some(callers.into()).filter(|callers| *callers != Callers::anyone());
         self
     }
 
@@ -107,9 +132,54 @@ impl RateLimit {
     }
 }
 
+/// The limits of a method, or of plain HTTP routes. The first that is for a caller applies.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct RateRules(Vec<Arc<Limiter>>);
+
+impl RateRules {
+    /// Adds a limit: one for some callers after the others of that kind, and before the one for
+    /// all. Returns whether there was one for the same callers already.
+    pub(crate) fn add(&mut self, limiter: Arc<Limiter>) -> bool {
+        let is_twice = self.0.iter().any(|other| other.callers == limiter.callers);
+        let is_general = |other: &Arc<Limiter>| other.callers.is_none();
+        let general = self.0.iter().position(is_general);
+        let end = self.0.len();
+        let at = general.filter(|_| limiter.callers.is_some()).unwrap_or(end);
+        self.0.insert(at, limiter);
+        is_twice
+    }
+
+    /// Adds the limits that apply to callers without one.
+    pub(crate) fn extend(&mut self, others: &Self) {
+        self.0.extend(others.0.iter().map(Arc::clone));
+    }
+
+    /// # Errors
+    ///
+    /// `resource_exhausted`, with the time after which a call is let in.
+    pub(crate) fn check(
+        &self,
+        name: &str,
+        path: &'static str,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let mut limiters = self.0.iter();
+        match limiters.find(|limiter| limiter.is_for(context)) {
+            Some(limiter) => limiter.check(name, path, context),
+            None => Ok(()),
+        }
+    }
+}
+
+type Allowances = RateLimiter<RateLimitKey, RateLimitStore<RateLimitKey>, DefaultClock>;
+
 /// The allowances of all callers under one limit.
 pub(crate) struct Limiter {
-    limiter: RateLimiter<RateLimitKey, RateLimitStore<RateLimitKey>, DefaultClock>,
+    limiter: Allowances,
+    /// Those of callers that are known by their address only. They are kept apart, because a
+    /// stranger with many addresses must not make users share one allowance.
+    strangers: Allowances,
+    callers: Option<Callers>,
     calls: u32,
     per: Duration,
     /// The earliest time of the next clearing.
@@ -128,29 +198,35 @@ impl Limiter {
             );
             Error::without_location(Code::InvalidArgument, text)
         })?;
-        let store = RateLimitStore::new(MAX_PAIRS);
+        let allowances = || {
+            let store = RateLimitStore::new(MAX_PAIRS);
+            RateLimiter::new(quota, store, DefaultClock::default())
+        };
         Ok(Self {
-            limiter: RateLimiter::new(quota, store, DefaultClock::default()),
+            limiter: allowances(),
+            strangers: allowances(),
+            callers: limit.callers.clone(),
             calls: limit.calls,
             per: limit.per,
             next_purge: Mutex::new(Instant::now()),
         })
     }
 
-    /// # Errors
-    ///
-    /// `resource_exhausted`, with the time after which a call is let in.
-    pub(crate) fn check(
-        &self,
-        name: &str,
-        path: &'static str,
-        context: &Context,
-    ) -> Result<(), Error> {
+    fn is_for(&self, context: &Context) -> bool {
+        let callers = self.callers.as_ref();
+        callers.is_none_or(|callers| callers.include(context.source(), || context.principal()))
+    }
+
+    fn check(&self, name: &str, path: &'static str, context: &Context) -> Result<(), Error> {
         let pair = RateLimitKey {
             caller: RateLimitCaller::of(context),
             path,
         };
-        let Err(too_early) = self.limiter.check_key(&pair) else {
+        let allowances = match pair.caller {
+            RateLimitCaller::Address(_) => &self.strangers,
+            _ => &self.limiter,
+        };
+        let Err(too_early) = allowances.check_key(&pair) else {
             return Ok(());
         };
         self.purge();
@@ -158,7 +234,7 @@ impl Limiter {
             "{} calls {name} more often than {} times in {:?}; retry later",
             pair.caller, self.calls, self.per
         );
-        let wait = too_early.wait_time_from(self.limiter.clock().now());
+        let wait = too_early.wait_time_from(allowances.clock().now());
         Err(Error::without_location(Code::ResourceExhausted, text)
             // Callers read whole milliseconds; 0 would mean an immediate retry.
             .with_retry_after(wait.max(Duration::from_millis(1))))
@@ -167,7 +243,7 @@ impl Limiter {
     /// Removes callers that have been idle for so long that their whole allowance is available
     /// again.
     fn purge(&self) {
-        if self.limiter.len() < MAX_PAIRS {
+        if self.limiter.len() < MAX_PAIRS && self.strangers.len() < MAX_PAIRS {
             return;
         }
         let now = Instant::now();
@@ -175,6 +251,7 @@ impl Limiter {
         if *next <= now {
             *next = now + PURGE_INTERVAL;
             self.limiter.retain_recent();
+            self.strangers.retain_recent();
         }
     }
 }
@@ -187,8 +264,6 @@ impl fmt::Debug for Limiter {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::context::{Principal, Source};
 
@@ -247,6 +322,29 @@ mod tests {
         );
         assert_eq!(limiter.limiter.len(), MAX_PAIRS);
         assert!(limiter.limiter.check_key(&pair(0)).is_err());
+    }
+
+    #[test]
+    fn many_addresses_take_no_allowance_of_users() {
+        let limiter = Limiter::new(&RateLimit::per_minute(1)).unwrap();
+        let of = |address: [u8; 4]| {
+            let peer = crate::context::PeerInfo {
+                address: Some((address, 1).into()),
+                ..crate::context::PeerInfo::default()
+            };
+            let stranger = Context::builder(crate::context::Propagated::default());
+            let stranger = stranger.peer(peer).untrusted_caller().build();
+            limiter.check("a.B/C", "/a.B/C", &stranger)
+        };
+        let let_in = (0..2 * MAX_PAIRS).filter(|n| {
+            let n = u32::try_from(*n).unwrap();
+            of(n.to_be_bytes()).is_ok()
+        });
+        assert_eq!(let_in.count(), MAX_PAIRS + 1);
+        assert_eq!(limiter.strangers.len(), MAX_PAIRS);
+        for user in 0..10 {
+            assert!(limiter.limiter.check_key(&pair(user)).is_ok(), "{user}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::context::{Context, Principal, Source};
+use crate::server::peer_key::PeerKey;
 use crate::text::EscapeControl;
 
 /// A caller and a method.
@@ -21,6 +22,8 @@ pub(super) enum RateLimitCaller {
     User(Principal),
     /// All instances of a server.
     Server(Arc<Source>),
+    /// A caller without both, by its address.
+    Address(PeerKey),
     Unknown,
 }
 
@@ -29,16 +32,20 @@ impl RateLimitCaller {
         match (context.principal(), context.source_arc()) {
             (Some(user), _) => Self::User(user),
             (None, Some(source)) => Self::Server(Arc::clone(source)),
-            (None, None) => Self::Unknown,
+            (None, None) => {
+                let address = context.stranger().map(PeerKey::of);
+                address.map_or(Self::Unknown, Self::Address)
+            }
         }
     }
 
-    /// Returns the kind of the caller, and its name.
-    fn parts(&self) -> (u8, &str, &str) {
+    /// Returns the kind of the caller, and its name or address.
+    fn parts(&self) -> (u8, &str, &str, Option<PeerKey>) {
         match self {
-            Self::User(user) => (0, user.subject(), ""),
-            Self::Server(source) => (1, source.server(), source.environment()),
-            Self::Unknown => (2, "", ""),
+            Self::User(user) => (0, user.subject(), "", None),
+            Self::Server(source) => (1, source.server(), source.environment(), None),
+            Self::Address(address) => (2, "", "", Some(*address)),
+            Self::Unknown => (3, "", "", None),
         }
     }
 }
@@ -49,13 +56,13 @@ impl fmt::Display for RateLimitCaller {
         match self {
             Self::User(user) => write!(f, "the user {}", EscapeControl(user.subject())),
             Self::Server(source) => f.write_str(source.server()),
-            Self::Unknown => f.write_str("an unknown caller"),
+            Self::Address(_) | Self::Unknown => f.write_str("an unknown caller"),
         }
     }
 }
 
 impl RateLimitKey {
-    fn parts(&self) -> ((u8, &str, &str), &'static str) {
+    fn parts(&self) -> ((u8, &str, &str, Option<PeerKey>), &'static str) {
         (self.caller.parts(), self.path)
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod layers;
 pub(crate) mod lingering_body;
 pub(crate) mod method_name;
 pub(crate) mod parameters;
+pub(crate) mod peer_origin;
 pub(crate) mod prepared;
 pub(crate) mod proxies;
 pub(crate) mod refusals;

@@ -11,7 +11,7 @@ use crate::method::{Arguments, Method, RedactedArguments};
 use crate::middleware::{Body, BoxFuture, InnerService, Layer, Layers, Request, Response};
 use crate::server::admission::authentication::Required;
 use crate::server::admission::policy::Access;
-use crate::server::admission::{AdmissionRules, Limiter};
+use crate::server::admission::{AdmissionRules, RateRules};
 use crate::server::idempotency::IdempotencyHandler;
 
 /// A service that [`Server::add`](crate::Server::add) accepts. `#[rpc_service]` generates
@@ -131,8 +131,8 @@ pub(crate) struct Route {
     pub(crate) access: Access,
     /// Whether callers without credentials may call it.
     pub(crate) anonymous: bool,
-    /// The rate limit of each caller.
-    pub(crate) rate: Option<Arc<Limiter>>,
+    /// The rate limits of each caller.
+    pub(crate) rate: RateRules,
     /// Handles repeated calls, if the method has an idempotency key.
     pub(crate) idempotency: Option<Arc<IdempotencyHandler>>,
     /// The developer's layers: those of the server, then those of the service and the method.
@@ -165,7 +165,7 @@ impl Route {
             parameters: Vec::new(),
             access: Access::Unrestricted,
             anonymous: false,
-            rate: None,
+            rate: RateRules::default(),
             idempotency: None,
             layers: Layers::default(),
         }
@@ -203,7 +203,7 @@ impl Route {
             name: self.method.full_name(),
             path: self.method.path,
             access: &self.access,
-            rate: self.rate.as_deref(),
+            rate: &self.rate,
             user: match (self.builtin, self.anonymous) {
                 (true, _) => Required::Nothing,
                 (false, true) => Required::Optional,

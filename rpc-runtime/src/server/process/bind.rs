@@ -216,6 +216,10 @@ impl Server {
     /// this with [`trust`](Self::trust). It does not include `/healthz`, `/readyz` and
     /// [`rpc.v1.Status`](crate::status), so that one application can mount several routers.
     ///
+    /// The server does not know the peers of the application. Add a
+    /// [`PeerAddress`](crate::PeerAddress) to each request where limits shall go by it, such as
+    /// that of wrong credentials; [`trusted_proxies`](Self::trusted_proxies) then count too.
+    ///
     /// With keys ([`identity`](Self::identity)) and [`Trust::Internal`], the router takes calls
     /// that were signed for a host of [`host`](Self::host). Without one it takes calls for any
     /// host, as it does not know the addresses of its connections, and logs a warning: a server of

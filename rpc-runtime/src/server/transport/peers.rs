@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::observe::ConnectionMetrics;
-use crate::server::call::trust::PeerOrigin;
+use crate::server::call::peer_origin::PeerOrigin;
 use crate::server::memory::{MessageMemory, PeerMemory};
 use crate::server::peer_key::PeerKey;
 use crate::sync::MutexExt as _;

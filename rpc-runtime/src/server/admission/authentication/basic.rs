@@ -72,9 +72,26 @@ where
         })
     }
 
+    fn has_credentials(&self, context: &Context) -> bool {
+        !matches!(bearer::credentials(context, "basic"), Ok(None))
+    }
+
     fn challenge(&self) -> Option<String> {
         let realm = self.realm.replace('\\', "\\\\").replace('"', "\\\"");
         Some(format!("Basic realm=\"{realm}\", charset=\"UTF-8\""))
+    }
+}
+
+/// Returns what the credentials of a call claim: the user name of Basic in lower case, because some
+/// stores ignore the case, or else the `Authorization` header as it is.
+pub(super) fn claim(context: &Context) -> String {
+    let basic = bearer::credentials(context, "basic").ok().flatten();
+    match basic.map(parse) {
+        Some(Ok((user, _))) => user.trim().to_lowercase(),
+        _ => {
+            let header = context.metadata().get("authorization");
+            header.unwrap_or_default().to_owned()
+        }
     }
 }
 

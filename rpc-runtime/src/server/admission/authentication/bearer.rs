@@ -51,6 +51,10 @@ where
         })
     }
 
+    fn has_credentials(&self, context: &Context) -> bool {
+        !matches!(credentials(context, "bearer"), Ok(None))
+    }
+
     fn challenge(&self) -> Option<String> {
         Some("Bearer".to_owned())
     }

@@ -88,6 +88,10 @@ impl Authenticator for CertificateAuth {
         });
         Box::pin(ready(outcome.transpose()))
     }
+
+    fn has_credentials(&self, context: &Context) -> bool {
+        context.own_certificate().is_some()
+    }
 }
 
 impl fmt::Debug for CertificateAuth {

@@ -13,12 +13,14 @@
 //! `WWW-Authenticate`), except of the methods that
 //! [`Server::allow_anonymous`](crate::Server::allow_anonymous) names. Built-in methods, such as
 //! `Ping`, need no credentials. At an internal listener no authenticator runs: its callers are
-//! services, which send the user of their own call.
+//! services, which send the user of their own call. Only a plain route that such a listener without
+//! keys serves to other hosts ([`HttpAccess::Public`](crate::HttpAccess::Public)) needs one.
 //!
 //! At most a quarter of [`Limits::running_calls`](crate::Limits::running_calls) are authenticated
 //! at once, each for at most 5 s. A peer that has sent too many wrong credentials
 //! ([`Limits::wrong_credentials_per_peer`](crate::Limits::wrong_credentials_per_peer)) is refused
-//! with `resource_exhausted` until it may try again, also with the right ones.
+//! with `resource_exhausted` until it may try again, also with the right ones. Its calls without
+//! credentials are served.
 //!
 //! ```
 //! use rpc_runtime::authentication::BearerAuth;
@@ -71,6 +73,26 @@ use crate::context::{Context, Principal};
 use crate::error::Result;
 use crate::middleware::BoxFuture;
 
+/// The metadata that browsers, caches and proxies add to a call, and that has no credentials.
+const WITHOUT_CREDENTIALS: [&str; 16] = [
+    "cache-control",
+    "dnt",
+    "forwarded",
+    "if-modified-since",
+    "if-none-match",
+    "origin",
+    "pragma",
+    "priority",
+    "referer",
+    "upgrade-insecure-requests",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
 /// Authenticates the user of a call by its credentials.
 ///
 /// [`BasicAuth`] and [`BearerAuth`] take the usual header, and so does `JwtAuth` with the feature
@@ -90,6 +112,18 @@ pub trait Authenticator: Send + Sync + 'static {
     ///
     /// The future is dropped when the caller disconnects or the time for it has passed.
     fn authenticate(&self, context: Context) -> BoxFuture<Result<Option<Principal>>>;
+
+    /// Returns whether a call has credentials that [`authenticate`](Self::authenticate) would
+    /// check. Asked only about a peer that has sent too many wrong ones: its calls with credentials
+    /// are refused, those without are served as those of any other peer.
+    ///
+    /// By default a call has some if its caller has a client certificate, or if its metadata is
+    /// more than what browsers, caches and proxies add.
+    fn has_credentials(&self, context: &Context) -> bool {
+        let mut names = context.metadata().iter().map(|(name, _)| name);
+        context.own_certificate().is_some()
+            || names.any(|name| !WITHOUT_CREDENTIALS.contains(&name))
+    }
 
     /// Returns the challenge that `WWW-Authenticate` has for a caller without credentials, such as
     /// `Bearer`.

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
 use super::Authenticator;
-use super::wrong_credentials::WrongCredentials;
+use super::wrong_credentials::{Sender, WrongCredentials};
 use crate::context::Context;
 use crate::duration::saturating_deadline;
 use crate::error::{Code, Error, Result};
@@ -37,7 +37,8 @@ pub(crate) enum Required {
     User,
     /// Credentials are checked if the caller sends them.
     Optional,
-    /// Of built-in methods: credentials are not read.
+    /// Of built-in methods, and of plain routes for unsigned callers of an internal listener:
+    /// credentials are not read.
     Nothing,
 }
 
@@ -86,33 +87,59 @@ impl Authentication {
             && context.has_untrusted_caller()
     }
 
-    /// Checks that the peer of a call may try credentials. Whether they are right makes no
-    /// difference: otherwise it would be found out.
+    /// Checks that the peer of a call may try the credentials of the call. Whether they are right
+    /// makes no difference: otherwise it would be found out. A call without credentials tries none.
     ///
     /// # Errors
     ///
     /// `resource_exhausted`, with the time after which it may.
     pub(crate) fn check_peer(&self, context: &Context) -> Result<(), Refused> {
-        let Some(address) = context.stranger() else {
+        if self.wrong.is_empty() {
             return Ok(());
-        };
-        let Some(wait) = self.wrong.wait(address, tokio::time::Instant::now()) else {
-            return Ok(());
-        };
-        if let Some(count) = self.guessing.record() {
-            tracing::warn!(
-                target: "rpc",
-                request_id = context.request_id(),
-                peer = %address,
-                count,
-                "peer refused after too many wrong credentials; `count` so far; if it is a proxy, name it as trusted"
-            );
         }
-        let text = "too many wrong credentials came from this address; the call was not begun, retry later";
+        let sender = self.wrong.sender(context);
+        let Some(wait) = self.wrong.wait(sender, tokio::time::Instant::now()) else {
+            return Ok(());
+        };
+        let mut authenticators = self.authenticators.iter();
+        if !authenticators.any(|authenticator| authenticator.has_credentials(context)) {
+            return Ok(());
+        }
+        self.log_guessing(context);
+        let text = match sender {
+            Sender::Peer(_) => {
+                "too many wrong credentials came from this address; the call was not begun, retry later"
+            }
+            Sender::Claiming(_) => {
+                "too many wrong credentials came for this user; the call was not begun, retry later"
+            }
+        };
         let error = Error::without_location(Code::ResourceExhausted, text);
         // Callers read whole milliseconds; 0 would mean an immediate retry.
         let wait = wait.max(Duration::from_millis(1));
         Err(Refused::Guessing(error.with_retry_after(wait)))
+    }
+
+    fn log_guessing(&self, context: &Context) {
+        let Some(count) = self.guessing.record() else {
+            return;
+        };
+        let request_id = context.request_id();
+        match context.stranger() {
+            Some(peer) => tracing::warn!(
+                target: "rpc",
+                request_id,
+                %peer,
+                count,
+                "peer refused after too many wrong credentials; `count` so far; if it is a proxy, name it as trusted"
+            ),
+            None => tracing::warn!(
+                target: "rpc",
+                request_id,
+                count,
+                "user refused after too many wrong credentials from unknown addresses; `count` so far"
+            ),
+        }
     }
 
     /// Authenticates the user of a call, if [`applies`](Self::applies) says so.
@@ -190,10 +217,8 @@ impl Authentication {
         if error.code() != Code::Unauthenticated {
             return;
         }
-        let peer = context.stranger();
-        if let Some(address) = peer {
-            self.wrong.record(address, tokio::time::Instant::now());
-        }
+        let sender = self.wrong.sender(context);
+        self.wrong.record(sender, tokio::time::Instant::now());
         if let Some(count) = self.failed.record() {
             let source = error.private_source();
             let rule = source.map(|source| format!(": {source}"));
@@ -201,7 +226,7 @@ impl Authentication {
             tracing::warn!(
                 target: "rpc",
                 request_id = context.request_id(),
-                peer = peer.map(tracing::field::display),
+                peer = context.stranger().map(tracing::field::display),
                 reason = EscapeControl(&reason).truncated(REASON),
                 count,
                 "credentials refused; `count` so far"

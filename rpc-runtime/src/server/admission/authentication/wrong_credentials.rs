@@ -1,13 +1,15 @@
 //! The wrong credentials of each peer, so that a peer cannot try many.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::basic;
+use crate::context::Context;
 use crate::server::peer_key::PeerKey;
 use crate::sync::MutexExt as _;
 
@@ -17,6 +19,15 @@ const PERIOD: Duration = Duration::from_secs(60);
 /// The maximum number of peers whose wrong credentials are remembered: about 0.5 MiB.
 const MAX_PEERS: usize = 10_000;
 
+/// The sender of credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Sender {
+    Peer(PeerKey),
+    /// All callers whose address is not known and whose credentials are for the same user, by a
+    /// hash of it. One bound for all of them would let each lock out the others.
+    Claiming(u64),
+}
+
 /// Counts the wrong credentials of each peer of a server.
 #[derive(Debug)]
 pub(super) struct WrongCredentials {
@@ -25,12 +36,15 @@ pub(super) struct WrongCredentials {
     /// The number of peers that are remembered. While it is 0, a call takes no lock.
     remembered: AtomicUsize,
     peers: Mutex<Peers>,
+    /// Hashes what credentials claim. Its keys are secret, so that no caller finds two users of one
+    /// hash.
+    hasher: RandomState,
 }
 
 #[derive(Debug)]
 struct Peers {
     /// The time at which a peer has its whole allowance again.
-    settled: HashMap<PeerKey, Instant>,
+    settled: HashMap<Sender, Instant>,
     /// The time at which peers are forgotten that have their whole allowance.
     next_purge: Instant,
 }
@@ -46,37 +60,47 @@ impl WrongCredentials {
                 settled: HashMap::new(),
                 next_purge: Instant::now(),
             }),
+            hasher: RandomState::new(),
         }
     }
 
-    /// Returns the time after which a peer may try credentials again, if it may not now.
-    pub(super) fn wait(&self, address: IpAddr, now: Instant) -> Option<Duration> {
-        let interval = self.interval?;
-        if self.remembered.load(Ordering::Relaxed) == 0 {
-            return None;
+    /// Returns the sender of the credentials of a call.
+    pub(super) fn sender(&self, context: &Context) -> Sender {
+        match context.stranger() {
+            Some(address) => Sender::Peer(PeerKey::of(address)),
+            None => Sender::Claiming(self.hasher.hash_one(basic::claim(context))),
         }
+    }
+
+    /// Returns whether wrong credentials are remembered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.remembered.load(Ordering::Relaxed) == 0
+    }
+
+    /// Returns the time after which a sender may try credentials again, if it may not now.
+    pub(super) fn wait(&self, sender: Sender, now: Instant) -> Option<Duration> {
+        let interval = self.interval?;
         let mut peers = self.peers.lock_unpoisoned();
         if peers.next_purge <= now {
             peers.purge(now);
             self.remembered
                 .store(peers.settled.len(), Ordering::Relaxed);
         }
-        let settled = *peers.settled.get(&PeerKey::of(address))?;
+        let settled = *peers.settled.get(&sender)?;
         let wait = (settled + interval).saturating_duration_since(now + PERIOD);
         (!wait.is_zero()).then_some(wait)
     }
 
-    /// Counts wrong credentials of a peer.
-    pub(super) fn record(&self, address: IpAddr, now: Instant) {
+    /// Counts wrong credentials of a sender.
+    pub(super) fn record(&self, sender: Sender, now: Instant) {
         let Some(interval) = self.interval else {
             return;
         };
         let mut peers = self.peers.lock_unpoisoned();
-        let key = PeerKey::of(address);
-        if peers.settled.len() >= MAX_PEERS && !peers.settled.contains_key(&key) {
+        if peers.settled.len() >= MAX_PEERS && !peers.settled.contains_key(&sender) {
             peers.forget_half(now);
         }
-        let settled = peers.settled.entry(key).or_insert(now);
+        let settled = peers.settled.entry(sender).or_insert(now);
         *settled = (*settled).max(now) + interval;
         self.remembered
             .store(peers.settled.len(), Ordering::Relaxed);
@@ -105,10 +129,12 @@ impl Peers {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn ip(text: &str) -> Sender {
+        Sender::Peer(PeerKey::of(text.parse().unwrap()))
     }
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -176,13 +202,13 @@ mod tests {
         for n in 0..3 * MAX_PEERS {
             let bits = 0x0a00_0000 + u32::try_from(n).unwrap();
             let at = now + Duration::from_nanos(n as u64);
-            wrong.record(IpAddr::V4(bits.into()), at);
+            wrong.record(Sender::Peer(PeerKey::of(IpAddr::V4(bits.into()))), at);
             assert!(wrong.peers.lock_unpoisoned().settled.len() <= MAX_PEERS);
         }
         assert!(wrong.wait(guesser, now).is_some());
         // Peers with their whole allowance are forgotten, and then a call takes no lock.
         assert_eq!(wrong.wait(guesser, now + 2 * PERIOD), None);
-        assert_eq!(wrong.remembered.load(Ordering::Relaxed), 0);
+        assert!(wrong.is_empty());
     }
 
     #[test]

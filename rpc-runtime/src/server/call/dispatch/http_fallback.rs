@@ -26,11 +26,13 @@ use crate::observe::{CallStart, Observation, Rejection};
 use crate::protocol::connect::{self, CallRejection, RejectionFormat};
 use crate::protocol::context::IncomingContext;
 use crate::protocol::printable;
+use crate::server::admission::authentication::Required;
 use crate::server::admission::{self, Permit, Rejected};
 use crate::server::call::body::{self, BodyWait, ReadBodyError, ResponseBody, StoppableBody};
 use crate::server::call::guard::within;
 use crate::server::call::lingering_body::UnreadBody;
-use crate::server::call::trust::{Caller, Peer, PeerAddress};
+use crate::server::call::peer_origin::PeerAddress;
+use crate::server::call::trust::{Caller, CallerKind, Peer};
 use crate::server::call::waiting_body::{Place, WaitingBody};
 use crate::server::inner::ServerInner;
 use crate::server::memory::{CallMemory, NoMemory, OwnedMemory, PeerMemory};
@@ -201,7 +203,11 @@ impl<'a> PlainCall<'a> {
         let incomplete = incomplete.map_err(|refusal| no_memory(&refusal))?;
         // 3. Authorization and rate limits.  4. Admission, which waits until the deadline at most.
         // At an edge with users: admission, authentication, authorization.
-        let rules = self.routes.rules(&route, label(&head.method));
+        let mut rules = self.routes.rules(&route, label(&head.method));
+        if let CallerKind::Unsigned { .. } = self.caller.kind() {
+            // The route serves the services and tools of an internal listener, which are no users.
+            rules.user = Required::Nothing;
+        }
         let inner = self.inner;
         let permit = admission::enter(inner.gate(), inner.authentication(), &rules, context).await;
         let permit = permit.map_err(Failure::Rejected)?;

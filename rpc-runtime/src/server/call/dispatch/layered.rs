@@ -30,10 +30,11 @@ use crate::protocol::connect::{self, RejectionFormat};
 use crate::protocol::context::IncomingContext;
 use crate::server::admission::authentication::Required;
 use crate::server::admission::policy::Access;
-use crate::server::admission::{self, AdmissionRules, OwnedPermit, Rejected};
+use crate::server::admission::{self, AdmissionRules, OwnedPermit, RateRules, Rejected};
 use crate::server::call::body::ResponseBody;
 use crate::server::call::lingering_body::UnreadBody;
-use crate::server::call::trust::{Caller, CallerKind, Peer, PeerAddress};
+use crate::server::call::peer_origin::PeerAddress;
+use crate::server::call::trust::{Caller, CallerKind, Peer};
 use crate::server::http_layers::{HttpFuture, HttpService, LayerFailure, Rest};
 use crate::server::inner::ServerInner;
 use crate::server::memory::{CallMemory, PeerMemory};
@@ -261,7 +262,7 @@ impl LayeredRequest {
             name: "http",
             path: "http",
             access: &Access::Unrestricted,
-            rate: None,
+            rate: &RateRules::default(),
             // The rest of the server authenticates.
             user: Required::Nothing,
             is_builtin,

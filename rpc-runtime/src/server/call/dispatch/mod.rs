@@ -32,8 +32,9 @@ use crate::protocol::context::{self, IncomingContext};
 use crate::server::call::body::ResponseBody;
 use crate::server::call::lingering_body::{LingeringBody, UnreadBody};
 use crate::server::call::parameters::BoundRequest;
+use crate::server::call::peer_origin::PeerAddress;
 use crate::server::call::service::Route;
-use crate::server::call::trust::{Caller, Peer, PeerOrigin, Trust};
+use crate::server::call::trust::{Caller, Peer, Trust};
 use crate::server::http_layers::{HttpFuture, HttpService};
 use crate::server::inner::ServerInner;
 use crate::server::limits::{Limits, path_too_long};
@@ -222,13 +223,17 @@ fn insert_id(response: &mut HttpResponse, id: Result<HeaderValue, InvalidHeaderV
 
 /// Returns an axum router that dispatches to this server, for mounting in another application.
 pub(crate) fn router(inner: Arc<ServerInner>, trust: Trust) -> axum::Router {
-    let peer = Peer::new(trust, PeerOrigin::Mounted);
     let memory = inner.memory().unknown_peers();
     let paths: Vec<_> = inner.routes().paths().collect();
     let shapes: Vec<_> = inner.routes().http_shapes().collect();
     let has_fallback = inner.plain_routes().is_some();
     let handler = any(move |request: axum::extract::Request| {
-        let (inner, peer, memory) = (inner.clone(), peer.clone(), memory.clone());
+        let (inner, memory) = (inner.clone(), memory.clone());
+        let address = request
+            .extensions()
+            .get()
+            .map(|PeerAddress(address)| *address);
+        let peer = Peer::mounted(trust, address);
         async move {
             dispatch(&inner, &peer, &memory, request, |_| ())
                 .await

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::*;
 use crate::observe::{CallEnd, CallStart, Observer};
 use crate::server::call::access::HttpAccess;
+use crate::server::call::peer_origin::PeerOrigin;
 use crate::server::inner::ServerConfig;
 
 #[derive(Default)]
@@ -117,8 +118,8 @@ async fn trust_in_a_peer_depends_on_its_listener() {
         (peer(Trust::Internal, "[::1]:1"), true),
         (peer(Trust::Edge, "127.0.0.1:1"), false),
         (peer(Trust::Edge, "10.0.0.1:1"), false),
-        (Peer::new(Trust::Internal, PeerOrigin::Mounted), true),
-        (Peer::new(Trust::Edge, PeerOrigin::Mounted), false),
+        (Peer::mounted(Trust::Internal, None), true),
+        (Peer::mounted(Trust::Edge, None), false),
     ] {
         let (status, id, _) = reply(&inner, peer.clone()).await;
         assert_eq!((status, id == "r-1"), (404, trusted), "{peer:?}");

@@ -46,7 +46,7 @@ use self::refusal::{Refusal, refuse};
 use super::peers::PeerPermit;
 use crate::backoff::{ExponentialBackoff, Jitter};
 use crate::context::Context;
-use crate::server::call::trust::PeerOrigin;
+use crate::server::call::peer_origin::PeerOrigin;
 use crate::server::inner::ServerInner;
 use crate::server::process::lifecycle::Phase;
 use crate::server::transport::listen::accept::{Accept, ConnectionPeer, is_of_one_peer};

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 #[cfg(unix)]
 use super::Socket;
-use crate::server::call::trust::PeerOrigin;
+use crate::server::call::peer_origin::PeerOrigin;
 
 /// A source of connections for [`Server::serve`](crate::Server::serve).
 ///

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::context::PeerCertificate;
 use crate::server::Trust;
 use crate::server::call::exposure::Exposure;
-use crate::server::call::trust::{Peer, PeerDetails, PeerOrigin};
+use crate::server::call::peer_origin::PeerOrigin;
+use crate::server::call::trust::{Peer, PeerDetails};
 use crate::server::transport::tls::{ServerTls, ServerTlsConfig};
 
 /// A listener: its address, the callers that it expects, and what it shows them. See

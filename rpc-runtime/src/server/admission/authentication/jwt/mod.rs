@@ -232,6 +232,10 @@ impl Authenticator for JwtAuth {
         Box::pin(ready(outcome))
     }
 
+    fn has_credentials(&self, context: &Context) -> bool {
+        !matches!(bearer::credentials(context, "bearer"), Ok(None))
+    }
+
     fn challenge(&self) -> Option<String> {
         Some("Bearer".to_owned())
     }
