@@ -22,7 +22,7 @@ pub const KEY_LIMIT: usize = 255;
 /// Maximum number of ledger entries per call.
 pub const LEDGER_LIMIT: u32 = 1000;
 
-/// Role of a user who may act for all users, add users and change their roles.
+/// Role of a user who may act for all users, change their credit and roles, and add users.
 pub const OPERATOR: &str = "operator";
 
 /// Maximum number of roles of a user.
@@ -32,7 +32,8 @@ pub const ROLES_LIMIT: usize = 16;
 ///
 /// A call that is made for a user, the principal, may be about this user only, unless the user has
 /// the role [`OPERATOR`]: else it is `permission_denied`, whatever it asks for. A call without one
-/// is made by a service on its own behalf, which may act for all users.
+/// is made by a service on its own behalf, which may act for all users. `set_credit`, `deposit` and
+/// `compare_and_set_credit` are `permission_denied` for the user itself as well.
 ///
 /// Credit is an integer and never negative. An amount is first reserved, and then settled or
 /// refunded; an open reservation is returned after 30 s.

@@ -2,7 +2,8 @@
 //!
 //! A call that is made for a user ([`Context::principal`]) may be about this user only, unless the
 //! user is an operator. A call without one is made by a service on its own behalf, and services are
-//! trusted: an internal listener admits no others. What only operators may do needs a user, so
+//! trusted: an internal listener admits no others. Credit is changed without a purchase by services
+//! and operators only: no user gives credit to itself. What only operators may do needs a user, so
 //! that the log names a person.
 
 use rpc_runtime::{Context, Principal, Source};
@@ -37,6 +38,20 @@ impl Caller {
         let caller = Self::current();
         caller.check(username)?;
         Ok(caller)
+    }
+
+    /// Returns the caller of the current request if it may change the credit of a user without a
+    /// purchase: an operator, or a service on its own behalf.
+    ///
+    /// # Errors
+    ///
+    /// As [`acting_for`](Self::acting_for), and `OperatorRequired` for the user itself.
+    pub(super) fn crediting(username: &str) -> Result<Self, UserStoreError> {
+        let caller = Self::acting_for(username)?;
+        let serves_all = caller.only_user().is_none();
+        serves_all
+            .then_some(caller)
+            .ok_or(UserStoreError::OperatorRequired)
     }
 
     /// Returns the caller of the current request if it is an operator.
@@ -139,6 +154,31 @@ mod tests {
         for user in [Some(operator), None] {
             let caller = call(user, || Caller::acting_for("bob")).unwrap();
             assert_eq!(caller.only_user(), None);
+        }
+    }
+
+    #[test]
+    fn no_user_gives_credit_to_itself() {
+        let refusal = |user, username| call(user, || Caller::crediting(username).err());
+        for role in ["developer", "Operator", "operators"] {
+            let user = || Principal::new("j\u{f6}rg").with_role(role);
+            for own in ["j\u{f6}rg", "jo\u{308}rg"] {
+                let refused = refusal(Some(user()), own);
+                assert!(
+                    matches!(refused, Some(UserStoreError::OperatorRequired)),
+                    "{role}: {own:?}"
+                );
+            }
+            let refused = refusal(Some(user()), "bob");
+            assert!(matches!(refused, Some(UserStoreError::OtherUser { .. })));
+        }
+        let operator = || Principal::new("ada").with_role(OPERATOR);
+        for (user, username) in [
+            (Some(operator()), "ada"),
+            (Some(operator()), "bob"),
+            (None, "ada"),
+        ] {
+            assert!(refusal(user, username).is_none(), "{username}");
         }
     }
 

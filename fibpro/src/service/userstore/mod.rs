@@ -181,11 +181,12 @@ impl Users {
     /// Changes a credit once for a key.
     async fn change_credit(
         &self,
+        caller: Caller,
         username: &str,
         rule: ChangeRule,
         key: &str,
     ) -> Result<CreditChange, UserStoreError> {
-        let actor = &Caller::acting_for(username)?.actor();
+        let actor = &caller.actor();
         validate::key(key)?;
         let change = |username| async move {
             let change = ChangeCredit {
@@ -258,7 +259,7 @@ impl UserStore for Users {
     }
 
     async fn set_credit(&self, username: &str, credit: u64) -> Result<User, UserStoreError> {
-        let actor = Caller::acting_for(username)?.actor();
+        let actor = Caller::crediting(username)?.actor();
         let credit = validate::credit(credit)?;
         let set = |username| self.set_credit_of(username, credit, actor.clone());
         self.with_stored_name(username, set).await
@@ -271,10 +272,11 @@ impl UserStore for Users {
         floor: u64,
         key: &str,
     ) -> Result<CreditChange, UserStoreError> {
+        let caller = Caller::crediting(username)?;
         validate::change(change)?;
         let floor = validate::credit_as("floor", floor)?;
         let rule = ChangeRule::Add { change, floor };
-        self.change_credit(username, rule, key).await
+        self.change_credit(caller, username, rule, key).await
     }
 
     async fn compare_and_set_credit(
@@ -284,10 +286,11 @@ impl UserStore for Users {
         credit: u64,
         key: &str,
     ) -> Result<CreditChange, UserStoreError> {
+        let caller = Caller::crediting(username)?;
         let expected = validate::credit_as("expected", expected)?;
         let credit = validate::credit(credit)?;
         let rule = ChangeRule::Replace { expected, credit };
-        self.change_credit(username, rule, key).await
+        self.change_credit(caller, username, rule, key).await
     }
 
     async fn add_user(

@@ -1,6 +1,8 @@
 //! Calls that are made for a user: what it may do, and what the ledger and the log have of it.
 
-use fibpro::api::userstore::{LedgerEntry, OPERATOR, PurchaseState, UserStoreClient};
+use fibpro::api::userstore::{
+    LedgerEntry, OPERATOR, PurchaseState, UserStoreClient, UserStoreError,
+};
 use rpc_runtime::{Code, Context, Principal, RequestId, Secret};
 
 use super::fixture::{Engine, Fixture, count, execute, on_both};
@@ -82,7 +84,7 @@ on_both! {
     async fn no_method_serves_another_user(fixture) {
         let (_users, store) = fixture.open_list(LIST).await;
         by!(bob(), store.reserve("bob", 1, "of-bob")).unwrap();
-        by!(bob(), store.deposit("bob", 2, 0, "of-bob")).unwrap();
+        by!(olga(), store.deposit("bob", 2, 0, "of-bob")).unwrap();
         let before = state(&store, fixture).await;
         for user in [ada(), Principal::new("bob2"), Principal::new("Bob").with_role("Operator")] {
             for (method, code) in by!(user.clone(), call_all(&store, "bob", "of-bob")) {
@@ -94,7 +96,7 @@ on_both! {
         let own = by!(ada(), store.reserve("ada", 1, "of-bob"));
         assert_eq!(own.unwrap_err().code(), Code::Aborted);
         let own = by!(ada(), store.deposit("ada", 2, 0, "of-bob"));
-        assert_eq!(own.unwrap_err().code(), Code::Aborted);
+        assert_eq!(own.unwrap_err().code(), Code::PermissionDenied);
         // What does not exist is refused alike.
         let error = by!(ada(), store.get_user("zoe")).unwrap_err();
         assert_eq!(error.code(), Code::PermissionDenied);
@@ -104,6 +106,37 @@ on_both! {
         assert_eq!(error.code(), Code::NotFound);
         assert_eq!(state(&store, fixture).await, before);
         by!(bob(), store.settle("of-bob")).unwrap();
+    }
+
+    async fn no_user_changes_its_own_credit(fixture) {
+        let (_users, store) = fixture.open_list(LIST).await;
+        let before = state(&store, fixture).await;
+        for user in [bob(), bob().with_role("developer"), bob().with_role("Operator")] {
+            let calls = async {
+                [
+                    store.deposit("bob", 1, 0, "more").await.map(drop),
+                    store.deposit("bob", -1, 0, "less").await.map(drop),
+                    // Refused before the arguments are checked.
+                    store.deposit("bob", 0, 0, "").await.map(drop),
+                    store.set_credit("bob", 99).await.map(drop),
+                    store.set_credit("bob", u64::MAX).await.map(drop),
+                    store.compare_and_set_credit("bob", 10, 11, "set").await.map(drop),
+                    store.compare_and_set_credit("bob", 10, u64::MAX, "set").await.map(drop),
+                ]
+            };
+            for (n, outcome) in by!(user.clone(), calls).into_iter().enumerate() {
+                let error = outcome.unwrap_err();
+                assert_eq!(error.code(), Code::PermissionDenied, "{user:?}: {n}");
+                assert!(matches!(*error, UserStoreError::OperatorRequired), "{user:?}: {n}");
+            }
+        }
+        assert_eq!(state(&store, fixture).await, before);
+        // The keys are unused, an operator has itself paid, and a service pays on its own behalf.
+        by!(olga(), store.deposit("bob", 1, 0, "more")).unwrap();
+        by!(olga(), store.deposit("olga", 3, 0, "own")).unwrap();
+        store.deposit("bob", -1, 0, "less").await.unwrap();
+        store.compare_and_set_credit("bob", 10, 11, "set").await.unwrap();
+        store.set_credit("bob", 10).await.unwrap();
     }
 
     async fn ended_and_overdue_purchases_of_others_stay(fixture) {
@@ -154,7 +187,7 @@ on_both! {
     async fn an_operator_serves_all_and_is_recorded(fixture) {
         let (_users, store) = fixture.open_list(LIST).await;
         by!(olga(), store.deposit("bob", 5, 0, "gift")).unwrap();
-        by!(bob(), store.deposit("bob", -1, 0, "own")).unwrap();
+        by!(olga(), store.deposit("bob", -1, 0, "fee")).unwrap();
         by!(olga(), store.reserve("bob", 1, "k")).unwrap();
         by!(olga(), store.settle("k")).unwrap();
         by!(bob(), store.reserve("bob", 2, "l")).unwrap();
@@ -169,7 +202,7 @@ on_both! {
         assert_eq!(who.collect::<Vec<_>>(), [
             ("opening", None, None),
             ("deposit", Some("-"), Some("olga")),
-            ("withdraw", Some("-"), Some("bob")),
+            ("withdraw", Some("-"), Some("olga")),
             ("reserve", Some("-"), Some("olga")),
             ("reserve", Some("-"), Some("bob")),
             ("refund", Some("-"), Some("bob")),
