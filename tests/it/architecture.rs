@@ -92,6 +92,7 @@ const NAMED_BY: [(&str, &[&str]); 8] = [
             "discovery/dns",
             "discovery/file",
             "discovery/poll",
+            "discovery/srv",
             "client",
             "server",
             "local",
@@ -171,6 +172,42 @@ fn only_signatures_and_logs_read_the_wall_clock() {
         })
         .collect();
     assert!(users.is_empty(), "{users:?}");
+}
+
+/// A function that records the line of its caller has one of the standard library if it is passed
+/// as a value: `map_err(|error| failed(error))` names its own line.
+#[test]
+fn functions_that_record_lines_are_not_values() {
+    let mut values = Vec::new();
+    for package in ["rpc-runtime", "fibpro"] {
+        for (name, module) in Modules::read(package).0 {
+            let tokens = modules::tokens(&module.code);
+            for function in line_recorders(&tokens) {
+                let is_value = |way: &[&str]| {
+                    let takes_function = way[0].ends_with("map_err") || way[0].ends_with("_else");
+                    takes_function && way[1..] == ["(", function, ")"]
+                };
+                if tokens.windows(4).any(is_value) {
+                    values.push(format!("{package}/{name}: {function}"));
+                }
+            }
+        }
+    }
+    assert!(values.is_empty(), "{values:#?}");
+}
+
+/// Returns the names of the functions with `#[track_caller]`.
+fn line_recorders<'c>(tokens: &[&'c str]) -> Vec<&'c str> {
+    let marks = tokens
+        .iter()
+        .enumerate()
+        .filter(|(_, token)| **token == "track_caller");
+    let names = marks.filter_map(|(at, _)| {
+        let after = &tokens[at..];
+        let keyword = after.iter().position(|token| *token == "fn")?;
+        after.get(keyword + 1).copied()
+    });
+    names.collect()
 }
 
 #[test]

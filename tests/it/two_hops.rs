@@ -18,6 +18,7 @@ trait Pricing {
 trait Controller {
     async fn generate(&self, user: &str, n: u64) -> Result<String>;
     async fn generate_typed(&self, user: &str, n: u64) -> Result<String, ControllerError>;
+    async fn generate_mapped(&self, user: &str, n: u64) -> Result<String>;
     async fn other_typed(&self, n: u64) -> Result<u64, OtherError>;
     /// Calls itself without end.
     async fn round(&self) -> Result<u32>;
@@ -108,10 +109,18 @@ impl Pricing for Prices {
 
 struct Controls(PricingClient);
 
+#[rpc_service]
 impl Controller for Controls {
     async fn generate(&self, user: &str, n: u64) -> Result<String> {
         let paid = self.0.pay(user, n).await?;
         Ok(format!("{paid} paid"))
+    }
+
+    /// Passes functions as values, which the standard library calls.
+    async fn generate_mapped(&self, user: &str, n: u64) -> Result<String> {
+        let paid = self.0.pay(user, n).await.map_err(Error::from)?;
+        let text = (paid != 7).then_some("paid").ok_or_else(unlucky)?;
+        Ok(text.to_owned())
     }
 
     async fn other_typed(&self, n: u64) -> Result<u64, OtherError> {
@@ -151,6 +160,11 @@ impl Controller for Controls {
             ctx.hops(),
         ))
     }
+}
+
+#[track_caller]
+fn unlucky() -> Error {
+    Error::new(Code::FailedPrecondition, "7 is not sold")
 }
 
 /// The two services, with the values that keep them alive.
@@ -249,6 +263,24 @@ async fn an_unmapped_error_is_internal_with_a_full_chain() {
             text.contains("from Pricing.Pay ") && text.contains("reason INSUFFICIENT_CREDIT"),
             "{text}"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_hop_names_a_line_of_the_library() {
+    on_both_transports(async |controller| {
+        for n in [3, 4, 5, 7] {
+            let error = controller.generate_mapped("ada", n).await.unwrap_err();
+            assert!(!error.hops().is_empty(), "{error:?}");
+            let (file, line) = error.hops()[0]
+                .location
+                .clone()
+                .expect("the line of the `?`");
+            assert!(file.ends_with("two_hops.rs"), "{n}: {file}:{line}");
+            let text = format!("{error:#}");
+            assert!(!text.contains("library/"), "{n}: {text}");
+        }
     })
     .await;
 }

@@ -14,6 +14,7 @@ use super::execution::Execution;
 use super::hop::Hop;
 use super::origin::Birth;
 use super::payload::Payload;
+use super::place;
 use crate::metadata::{InvalidMetadata, Metadata};
 use crate::request_id::RequestId;
 use crate::text::{EscapeControl, truncate_str};
@@ -343,9 +344,10 @@ impl Error {
     }
 
     /// Returns the line of this process that created the error, or the `?` that passed it on.
+    /// `None` if it is one of the standard library, as after `map_err(Error::from)`.
     #[must_use]
     pub fn location(&self) -> Option<&'static Location<'static>> {
-        self.0.location
+        self.0.location.and_then(place::known)
     }
 
     /// Returns the ID of the failed request, if it is known.

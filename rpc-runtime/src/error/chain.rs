@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::call_error::Received;
 use super::origin::Birth;
-use super::{Error, FieldViolation, Hop, Payload};
+use super::{Error, FieldViolation, Hop, Payload, place};
 use crate::metadata::Metadata;
 use crate::request_id::RequestId;
 use crate::text::{EscapeControl, truncate_str};
@@ -29,9 +29,13 @@ impl Error {
         self
     }
 
-    /// Sets the location of an error that was made in this process and has none.
+    /// Sets the location of an error that was made or passed on in this process and has none.
     pub(crate) fn locate(&mut self, location: Option<&'static Location<'static>>) {
-        if self.0.location.is_none() && self.0.hops.is_empty() {
+        let is_missing = match self.0.location {
+            Some(at) => place::known(at).is_none(),
+            None => self.0.hops.is_empty(),
+        };
+        if is_missing {
             self.0.location = location;
         }
     }
@@ -176,7 +180,7 @@ impl Error {
     /// in the one that has stored it.
     pub(super) fn location_text(&self) -> Option<(String, u32)> {
         match self.0.location {
-            Some(at) => Some((at.file().to_owned(), at.line())),
+            Some(at) => place::known(at).map(|at| (at.file().to_owned(), at.line())),
             None => self.0.stored_location.as_deref().cloned(),
         }
     }

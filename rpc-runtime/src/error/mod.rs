@@ -17,6 +17,7 @@ pub(crate) mod hop;
 mod http_status;
 mod origin;
 mod payload;
+mod place;
 pub(crate) mod remote;
 pub(crate) mod result_ext;
 mod specialize;

@@ -68,6 +68,39 @@ fn forwarding_keeps_four_codes_and_the_chain() {
     }
 }
 
+/// A function that is passed as a value is called from a line of the standard library.
+#[test]
+fn a_line_of_the_library_is_not_shown_or_sent() {
+    #[track_caller]
+    fn failed(_: ()) -> Error {
+        Error::new(Code::NotFound, "why")
+    }
+    let received = || Remote::<Error>::from_error(published(Code::NotFound, "why"));
+    let here = std::panic::Location::caller();
+    let (made, passed_on, converted) = (Err::<(), _>(()), Err(received()), Err(received()));
+    for error in [
+        made.map_err(failed),
+        passed_on.map_err(Error::from),
+        converted.map_err(Into::into),
+    ] {
+        let mut error = error.unwrap_err();
+        assert!(error.0.location.is_some());
+        assert_eq!(error.location(), None);
+        let text = format!("{error:#}");
+        assert!(!text.contains("function.rs"), "{text}");
+        let mut sent = error.clone();
+        sent.sanitize_for_wire("a@b/c", "d/e", "d");
+        assert_eq!(sent.hops()[0].location, None);
+        error.locate(Some(here));
+        assert_eq!(error.location(), Some(here));
+    }
+    // A line of the program stays.
+    let mut error = Error::new(Code::NotFound, "why");
+    let line = error.location();
+    error.locate(Some(here));
+    assert_eq!((error.location(), line.is_some()), (line, true));
+}
+
 #[test]
 fn metadata_of_a_dependency_error_is_not_forwarded() {
     for code in [Code::Unavailable, Code::NotFound] {

@@ -177,7 +177,7 @@ pub(super) fn is_below(module: &str, above: &str) -> bool {
 
 /// The tokens of Rust code: identifiers, `::`, and single characters. Comments, strings and
 /// characters are left out.
-fn tokens(code: &str) -> Vec<&str> {
+pub(super) fn tokens(code: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut rest = code;
     while let Some(first) = rest.chars().next() {

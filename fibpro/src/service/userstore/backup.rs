@@ -105,7 +105,7 @@ async fn copy_checked(from: &Path, to: &Path, name: &Path) -> Result<(BackupSumm
         let copied = copy_into(&mut source, from, partial, name).await;
         // Only read.
         let _ = source.close().await;
-        let locked = copied.map_err(failed)?;
+        let locked = copied.map_err(|why| failed(why))?;
         let checked = check(partial, from).await?;
         Ok((checked, locked))
     };
