@@ -69,6 +69,62 @@ pub fn json_pretty(value: &impl Serialize) -> serde_json::Result<String> {
     serde_json::to_string_pretty(value).map(escape_json)
 }
 
+/// Returns JSON text with a line for each value, as [`json_pretty`] does. Names and numbers stay as
+/// they are written.
+#[must_use]
+pub fn json_indented(json: &str) -> String {
+    let mut out = String::with_capacity(2 * json.len());
+    let mut depth = 0;
+    let line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth));
+    };
+    let mut rest = json.trim_matches(JSON_SPACE);
+    while let Some(first) = rest.chars().next() {
+        let length = if first == '"' {
+            string_length(rest)
+        } else {
+            first.len_utf8()
+        };
+        let (token, after) = rest.split_at(length);
+        rest = after.trim_start_matches(JSON_SPACE);
+        match first {
+            '{' | '[' if rest.starts_with(['}', ']']) => out.push(first),
+            '{' | '[' => {
+                depth += 1;
+                out.push(first);
+                line(&mut out, depth);
+            }
+            '}' | ']' if out.ends_with(['{', '[']) => out.push(first),
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(first);
+            }
+            ',' => {
+                out.push(first);
+                line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            _ => out.push_str(token),
+        }
+    }
+    escape_json(out)
+}
+
+const JSON_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
+/// Returns the length of the string with which a text begins, with its quotes.
+fn string_length(text: &str) -> usize {
+    let mut is_escaped = false;
+    let end = text.char_indices().skip(1).find(|(_, c)| {
+        let ends = *c == '"' && !is_escaped;
+        is_escaped = *c == '\\' && !is_escaped;
+        ends
+    });
+    end.map_or(text.len(), |(at, _)| at + 1)
+}
+
 /// Escapes what serde does not. Outside of strings JSON has no such characters but line feeds.
 fn escape_json(json: String) -> String {
     let needs_escape = |c: char| is_unsafe(c) && c != '\n';
@@ -153,6 +209,33 @@ mod tests {
                 let read: serde_json::Value = serde_json::from_str(&json).unwrap();
                 assert_eq!(read, value);
             }
+        }
+    }
+
+    #[test]
+    fn indented_json_has_the_same_tokens() {
+        let value = serde_json::json!({
+            "a": [1, [], {}, [{"b": "{[,:]} \"x\" \\"}], null], "": {"c": [[2.5]]}, "d": ""
+        });
+        for json in [
+            value.to_string(),
+            serde_json::to_string_pretty(&value).unwrap(),
+        ] {
+            assert_eq!(json_indented(&json), json_pretty(&value).unwrap());
+        }
+        for (json, expected) in [
+            (" { } ", "{}"),
+            (
+                "{\"n\":18446744073709551616}",
+                "{\n  \"n\": 18446744073709551616\n}",
+            ),
+            (
+                "{\"n\":-0,\"n\":1E400}",
+                "{\n  \"n\": -0,\n  \"n\": 1E400\n}",
+            ),
+            ("[\"\u{202e}\"]", "[\n  \"\\u202e\"\n]"),
+        ] {
+            assert_eq!(json_indented(json), expected);
         }
     }
 }

@@ -143,7 +143,7 @@ pub use builtin::{Pong, flag_service, status};
 pub use client::ClientTlsConfig;
 #[cfg(feature = "client")]
 pub use client::{Call, CallHandle, Client, ClientBuilder, Reply, RetryPolicy};
-pub use codec::json::{BigNum, Bytes};
+pub use codec::json::{BigNum, Bytes, JsonText};
 #[cfg(feature = "_wire")]
 pub use compression::Compression;
 pub use context::handle::Context;

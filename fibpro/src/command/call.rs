@@ -8,7 +8,7 @@ use fibpro::terminal;
 use fibpro::tool::keys::KeyOptions;
 use rpc_runtime::descriptor::{MethodDescriptor, ServiceDescriptor};
 use rpc_runtime::env_option::masked_url;
-use rpc_runtime::{Client, registry};
+use rpc_runtime::{Client, JsonText, registry};
 use serde_json::Value;
 
 use super::CommandError;
@@ -22,7 +22,8 @@ pub(crate) struct CallOptions {
     #[arg(value_name = "SERVICE.METHOD", value_parser = MethodName::parse)]
     method: MethodName,
 
-    /// Arguments as a JSON object, as on the wire; `@FILE` reads a file, `@-` standard input
+    /// Arguments as a JSON object, as on the wire, which is sent as it is; `@FILE` reads a file,
+    /// `@-` standard input
     #[arg(short, long, value_name = "JSON", default_value = "{}")]
     data: String,
 
@@ -55,13 +56,12 @@ pub(crate) async fn run(options: CallOptions, out: &mut impl Write) -> Result<()
         headers,
         timeout,
     } = options;
-    let request: Value = serde_json::from_str(&read(&data)?)
-        .map_err(|error| usage(format!("invalid value for '--data <JSON>': {error}")))?;
-    if !request.is_object() {
-        return Err(usage(
-            "invalid value for '--data <JSON>': expected a JSON object, such as {\"n\": 10}",
-        ));
-    }
+    let request = JsonText::parse(read(&data)?).map_err(|error| {
+        let problem = terminal::one_line(error.message());
+        usage(format!(
+            "invalid value for '--data <JSON>': {problem}; expected a JSON object, such as {{\"n\": 10}}"
+        ))
+    })?;
     let client = match (to, method.endpoint) {
         (Some(client), _) => client,
         (None, Some(endpoint)) => endpoints.client(endpoint)?,
@@ -74,7 +74,7 @@ pub(crate) async fn run(options: CallOptions, out: &mut impl Write) -> Result<()
         }
     };
     let client = keys.sign(client)?;
-    let mut call = client.call_json(&method.service, &method.method, &request);
+    let mut call = client.call_json_text(&method.service, &method.method, &request);
     for (name, value) in headers {
         call = call.header(name, value);
     }
@@ -89,8 +89,7 @@ pub(crate) async fn run(options: CallOptions, out: &mut impl Write) -> Result<()
         }
         CommandError::from(error)
     })?;
-    let text = terminal::json_pretty(&response);
-    let text = text.map_err(|error| CommandError::Output(error.into()))?;
+    let text = terminal::json_indented(response.as_str());
     writeln!(out, "{text}").map_err(CommandError::Output)
 }
 

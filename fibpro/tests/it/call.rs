@@ -1,7 +1,10 @@
 //! `fibpro call` and `fibpro sign`.
 
 use std::fs::Permissions;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
+use std::thread::{self, JoinHandle};
 
 use rpc_tests::folder::Folder;
 use serde_json::Value;
@@ -67,6 +70,19 @@ fn call_tells_mistakes_from_failures() {
             "invalid value for '--data <JSON>'",
         ),
         (&["logsink.ping", "-d", "[1]"], "expected a JSON object"),
+        (&["logsink.ping", "-d", ""], "the message is empty"),
+        (
+            &["logsink.ping", "-d", r#"{"n":1,"n":2}"#],
+            "n: is given twice",
+        ),
+        (
+            &["logsink.ping", "-d", r#"{"a":[{"n":1,"\u006e":1}]}"#],
+            "a[0].n: is given twice",
+        ),
+        (
+            &["logsink.ping", "-d", r#"{"\u001b[31m":1,"\u001b[31m":2}"#],
+            "\\u{1b}[31m: is given twice",
+        ),
         (
             &["logsink.ping", "-d", "@/nowhere/file"],
             "failed to read '--data @/nowhere/file'",
@@ -100,6 +116,60 @@ fn call_tells_mistakes_from_failures() {
     );
     let ended = fibpro(&["call", "logsink.ping", "--to", "http://127.0.0.1:1"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
+}
+
+/// Responds to one request with its body.
+fn echo() -> (String, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let echoing = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let (mut line, mut length) = (String::new(), 0);
+        while line != "\r\n" {
+            line.clear();
+            reader.read_line(&mut line).unwrap();
+            let value = line.to_lowercase();
+            if let Some(value) = value.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let body = String::from_utf8(body).unwrap();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
+        stream
+            .write_all(format!("{head}{body}").as_bytes())
+            .unwrap();
+        body
+    });
+    (url, echoing)
+}
+
+#[test]
+fn call_sends_its_data_as_it_is_written() {
+    for (data, printed) in [
+        (
+            r#"{"n":18446744073709551616}"#,
+            "{\n  \"n\": 18446744073709551616\n}\n",
+        ),
+        (
+            r#"{ "big":1e400, "zero":-0,"z":0.10000000000000000555 }"#,
+            "{\n  \"big\": 1e400,\n  \"zero\": -0,\n  \"z\": 0.10000000000000000555\n}\n",
+        ),
+        (
+            r#"{"z":[{"n":1},{"n":1}],"a":"\u00e9","n":{}}"#,
+            "{\n  \"z\": [\n    {\n      \"n\": 1\n    },\n    {\n      \"n\": 1\n    }\n  ],\n  \"a\": \"\\u00e9\",\n  \"n\": {}\n}\n",
+        ),
+    ] {
+        let (url, echoing) = echo();
+        let ended = fibpro(&["call", "shop.v1.Orders/Place", "-d", data, "--to", &url]);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+        assert_eq!(ended.stdout, printed);
+        assert_eq!(echoing.join().unwrap(), data);
+    }
 }
 
 #[test]

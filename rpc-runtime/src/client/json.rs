@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::call::{Call, prepare};
 use super::{Client, of_client};
-use crate::codec::json;
+use crate::codec::json::{self, JsonText};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error, Result};
-use crate::method::{ReplyCodec, message_reply};
+use crate::method::{ReplyCodec, message_reply, text_reply};
 use crate::registry;
 use crate::sync::MutexExt as _;
 
@@ -19,6 +19,7 @@ use crate::sync::MutexExt as _;
 const MAX_METHODS: usize = 4096;
 
 static REPLY: ReplyCodec<Value, Error> = message_reply::<Result<Value>>();
+static TEXT_REPLY: ReplyCodec<JsonText, Error> = text_reply();
 
 /// The descriptor of calls that fail before they have a method.
 static UNKNOWN: MethodDescriptor = MethodDescriptor::new("-", "-", "-", "/-/-");
@@ -63,6 +64,10 @@ impl Client {
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(example()).unwrap();
     /// ```
     ///
+    /// A [`Value`] lacks what its reader does not keep: the first of two fields with one name, and
+    /// digits of a number that is neither a 64-bit integer nor a float.
+    /// [`call_json_text`](Self::call_json_text) sends a text as it is.
+    ///
     /// The call fails with `invalid_argument` if the names are not valid or `request` is not an
     /// object, and with `resource_exhausted` after 4096 different methods that are not linked into
     /// this process.
@@ -72,11 +77,45 @@ impl Client {
             Value::Object(_) => encode(request),
             _ => Err(invalid("the request must be a JSON object, such as `{}`")),
         };
-        let (descriptor, message) = match descriptor(service, method) {
-            Ok(descriptor) => (descriptor, message),
-            Err(error) => (&UNKNOWN, Err(error)),
-        };
+        let (descriptor, message) = named(service, method, message);
         prepare(self, descriptor, None, &REPLY, message)
+    }
+
+    /// Creates a call as [`call_json`](Self::call_json) does, whose request is sent as it was
+    /// written, and whose response is the text as it was received.
+    ///
+    /// ```no_run
+    /// use rpc_runtime::{Client, JsonText};
+    ///
+    /// # async fn example(client: &Client) -> rpc_runtime::Result<()> {
+    /// let request = JsonText::parse(r#"{"amount": 12345678901234567890.123}"#)?;
+    /// let response = client.call_json_text("shop.v1.Orders", "Pay", &request).await?;
+    /// println!("{response}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn call_json_text(
+        &self,
+        service: &str,
+        method: &str,
+        request: &JsonText,
+    ) -> Call<JsonText> {
+        let message = Ok(request.as_str().as_bytes().to_vec());
+        let (descriptor, message) = named(service, method, message);
+        prepare(self, descriptor, None, &TEXT_REPLY, message)
+    }
+}
+
+/// Returns the descriptor of a method, and the message, which is an error if there is none.
+fn named(
+    service: &str,
+    method: &str,
+    message: Result<Vec<u8>>,
+) -> (&'static MethodDescriptor, Result<Vec<u8>>) {
+    match descriptor(service, method) {
+        Ok(descriptor) => (descriptor, message),
+        Err(error) => (&UNKNOWN, Err(error)),
     }
 }
 

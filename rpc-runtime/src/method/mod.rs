@@ -14,6 +14,8 @@ pub use arguments::{
 };
 pub use form::{ArgumentForm, ArgumentFormCodec, Optional, Owned, Slice, Str};
 pub(crate) use redacted::RedactedArguments;
+#[cfg(feature = "client")]
+pub(crate) use reply::text_reply;
 pub use reply::{ReplyCodec, message_reply, reply};
 
 use crate::descriptor::{Idempotency, MethodDescriptor};

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::codec::json::{self, DecodeError, EncodeError, MISSING, Object, ObjectWriter, Position};
+use crate::codec::json::{
+    self, DecodeError, EncodeError, JsonText, MISSING, Object, ObjectWriter, Position,
+};
 use crate::error::{self, Argument, Error, Remote, RpcError, RpcResult};
 
 /// The codec of the value `T` and the error `E` of a method.
@@ -43,6 +45,18 @@ where
         encode_error: RpcError::into_error,
         decode_error: Remote::of_received,
         fingerprint: error::fingerprint::<R::Err>,
+    }
+}
+
+/// Returns the codec of a method whose response is any JSON object, and stays text.
+#[cfg(feature = "client")]
+pub(crate) const fn text_reply() -> ReplyCodec<JsonText, Error> {
+    ReplyCodec {
+        encode: |text| Ok(text.as_str().as_bytes().to_vec()),
+        decode: JsonText::read,
+        encode_error: RpcError::into_error,
+        decode_error: Remote::of_received,
+        fingerprint: error::fingerprint::<Error>,
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rpc_runtime::axum::Router;
+use rpc_runtime::axum::body::Bytes;
+use rpc_runtime::axum::routing;
 use rpc_runtime::prelude::*;
-use rpc_runtime::{Client, RetryPolicy};
+use rpc_runtime::{Client, HttpAccess, JsonText, RetryPolicy};
 use rpc_tests::raw::{Raw, post};
 use serde_json::{Value, json};
 
@@ -78,6 +81,50 @@ async fn a_method_is_called_by_its_names() {
     assert_eq!(status.unwrap()["result"]["server"], "shop");
     let pong = client.call_json("names.v1.Shop", "Ping", &json!({})).await;
     assert_eq!(pong.unwrap()["service"], "names.v1.Shop");
+}
+
+/// The server gets the text, and its response is text as well.
+#[tokio::test]
+async fn a_text_arrives_as_it_was_written() {
+    let echo = async |body: Bytes| ([("content-type", "application/json")], body);
+    let routes = Router::new().route("/raw.v1.Echo/Echo", routing::post(echo));
+    let server = Server::new("raw").http_for(HttpAccess::Public, routes);
+    let running = rpc_tests::Running::start(server).await;
+    let client = Client::new(&running.url()).unwrap();
+    for text in [
+        r#"{"value": 18446744073709551616}"#,
+        r#"{"n":0.1000000000000000055511151231257827,"m":-0,"z":1.0E+2}"#,
+        r#"{"a":{"n":1},"b":{"n":2},"text":"\u00e9\/"}"#,
+    ] {
+        let request = JsonText::parse(text).unwrap();
+        let echoed = client.call_json_text("raw.v1.Echo", "Echo", &request).await;
+        assert_eq!(echoed.unwrap().as_str(), text);
+    }
+    let wrong = JsonText::parse("{}").unwrap();
+    let error = client.call_json_text("raw.v1.Echo", "a/b", &wrong).await;
+    assert_eq!(error.unwrap_err().code(), Code::InvalidArgument);
+    // A method that is linked has a result and errors as for each other caller.
+    let (_running, client) = self::client().await;
+    let buy = async |text: &str| {
+        let request = JsonText::parse(text).unwrap();
+        client
+            .call_json_text("names.v1.Shop", "Buy", &request)
+            .await
+    };
+    let bought = buy(r#"{"item": "tea", "count": 2}"#).await.unwrap();
+    assert_eq!(bought.as_str(), r#"{"result":6}"#);
+    let sold_out = buy(r#"{"item": "tea", "count": 4}"#).await.unwrap_err();
+    assert_eq!(sold_out.as_error().reason(), Some("SOLD_OUT"));
+    for count in [
+        "18446744073709551616",
+        "1e400",
+        "1.5",
+        "-1",
+        "\"1\", \"Count\": 1e999",
+    ] {
+        let error = buy(&format!(r#"{{"item": "tea", "count": {count}}}"#)).await;
+        assert_eq!(error.unwrap_err().code(), Code::InvalidArgument, "{count}");
+    }
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ mod object;
 mod presence;
 mod raw;
 mod ser;
+mod text;
 mod tokens;
 mod value;
 mod wide;
@@ -35,6 +36,7 @@ pub use newtypes::{BigNum, Bytes};
 pub(crate) use object::{Object, ObjectWriter, same_name};
 pub(crate) use presence::{write, write_or_default, write_slice};
 pub(crate) use raw::RawJson;
+pub use text::JsonText;
 pub(crate) use value::{
     Position, WriteOutcome, default_if_missing, read, read_lenient, read_text, write_bytes,
     write_value,
