@@ -263,7 +263,12 @@ impl RunningCommand {
 
     /// Sends SIGINT, as Ctrl-C does.
     pub(crate) fn interrupt(&self) {
-        signal("-INT", &self.child);
+        self.signal("-INT");
+    }
+
+    /// Sends a signal, such as `-TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(name, &self.child);
     }
 
     /// Returns the rest of its output and the exit code.

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rpc_tests::raw::Response;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -38,8 +38,31 @@ fn user_at(arguments: &[&str], input: &str) -> Ended {
     let input = File::open(folder.file("input")).unwrap();
     let program = env!("CARGO_BIN_EXE_fibpro");
     let mut command = command(program, &[&["user"], arguments].concat());
-    command.env_remove("SUDO_USER").env("LOGNAME", "carla");
+    // Claims, of which only the first one counts, if root makes it.
+    for (name, value) in [
+        ("SUDO_USER", "carla"),
+        ("LOGNAME", "mallory"),
+        ("USER", "mallory"),
+    ] {
+        command.env(name, value);
+    }
     output(command.stdin(Stdio::from(input))).into()
+}
+
+/// Returns the user in whose name these tests call.
+fn operator() -> String {
+    let of_account = |option| {
+        let printed = Command::new("id")
+            .args(["-u", option])
+            .output()
+            .unwrap()
+            .stdout;
+        String::from_utf8(printed).unwrap().trim_end().to_owned()
+    };
+    match (of_account("-r").as_str(), of_account("-n")) {
+        ("0", name) => format!("os:{name}(sudo=carla)"),
+        (_, name) => format!("os:{name}"),
+    }
 }
 
 #[track_caller]
@@ -54,7 +77,7 @@ fn purchase(up: &Up, login: (&str, &str)) -> Response {
 
 #[test]
 fn an_operator_manages_users() {
-    let up = start(&[]);
+    let (up, operator) = (start(&[]), &operator());
     let added = user(
         &up,
         &["add", "eve", "--credit", "3", "--role", "developer"],
@@ -101,13 +124,20 @@ fn an_operator_manages_users() {
     assert_eq!(lines.len(), 3, "{shown:?}");
     assert_eq!(lines[0], "eve has credit 0 and the roles operator, a");
     assert!(lines[1].contains("  -2  0  reserve  key=") && lines[1].ends_with("  principal=eve"));
-    assert!(lines[2].contains("  actor=fibpro@prod/") && lines[2].ends_with("principal=os:carla"));
+    assert!(
+        lines[2].contains("  actor=fibpro@prod/")
+            && lines[2].ends_with(&format!("principal={operator}"))
+    );
     let shown = user(&up, &["show", "eve", "--json"], "");
     let shown: Value = serde_json::from_str(succeeds(&shown)).unwrap();
     assert_eq!(shown["user"]["roles"], json!(["operator", "a"]));
-    assert_eq!(shown["ledger"][4]["principal"], "os:carla", "{shown}");
+    assert_eq!(shown["ledger"][4]["principal"], *operator, "{shown}");
 
     let (ended, _folder) = up.stop();
+    let logged = match operator.contains('(') {
+        true => format!("{operator:?}"),
+        false => operator.clone(),
+    };
     for text in [
         "Added user: eve with credit 3",
         "Password of eve changed",
@@ -120,7 +150,10 @@ fn an_operator_manages_users() {
         assert_eq!(lines.len(), 1, "{text}: {ended:?}");
         assert!(lines[0].starts_with("[prod_userstore] "), "{lines:?}");
         assert!(lines[0].contains(" source=fibpro@prod/"), "{lines:?}");
-        assert!(lines[0].ends_with(" user.id=os:carla"), "{lines:?}");
+        assert!(
+            lines[0].ends_with(&format!(" user.id={logged}")),
+            "{lines:?}"
+        );
     }
     // A line of a change that a user made has the text alone.
     let own = " Credit for eve incremented -2 yielding 1";
@@ -223,6 +256,11 @@ fn mistakes_say_what_to_do() {
             "{ended:?}"
         );
         assert!(ended.stderr.contains(text), "{text}: {ended:?}");
+        // The chain of a call begins with the line of the command.
+        let is_of_a_call = ended.stderr.contains("[request ");
+        let names_the_line = ended.stderr.contains("fibpro/src/command/user/mod.rs:");
+        assert_eq!(names_the_line, is_of_a_call, "{ended:?}");
+        assert!(!ended.stderr.contains("library/"), "{ended:?}");
     }
     let endpoint = format!("userstore={}", up.url("userstore"));
     let unsigned = user_at(&["show", "ada", "--endpoint", &endpoint], "");
@@ -248,40 +286,50 @@ fn mistakes_say_what_to_do() {
     );
 }
 
-#[test]
-fn a_terminal_shows_no_password() {
-    let up = start(&[]);
-    let target = target(&up);
-    for (first, second, code) in [(CANARY, CANARY, 0), (CANARY, "other", 1)] {
+/// A terminal, and its keyboard.
+struct Terminal {
+    screen: File,
+    keyboard: File,
+}
+
+impl Terminal {
+    /// Starts `fibpro user add` with this terminal as its standard input.
+    fn add_user(up: &Up, name: &str) -> (Self, RunningCommand) {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let path = ptsname(&master, Vec::new()).unwrap();
         let path = path.to_str().unwrap();
         let open = || File::options().read(true).write(true).open(path).unwrap();
-        let (terminal, name) = (open(), format!("user{code}"));
-        let mut command = command(env!("CARGO_BIN_EXE_fibpro"), &["user", "add", &name]);
-        command.args(&target).stdin(Stdio::from(open()));
-        let mut running = RunningCommand::start(command);
-        let mut typing = File::from(master.as_fd().try_clone_to_owned().unwrap());
+        let mut command = command(env!("CARGO_BIN_EXE_fibpro"), &["user", "add", name]);
+        command.args(target(up)).stdin(Stdio::from(open()));
+        let terminal = Self {
+            screen: open(),
+            keyboard: File::from(master.as_fd().try_clone_to_owned().unwrap()),
+        };
+        (terminal, RunningCommand::start(command))
+    }
+
+    fn has_echo(&self) -> bool {
+        let modes = tcgetattr(&self.screen).unwrap().local_modes;
+        modes.contains(LocalModes::ECHO)
+    }
+}
+
+#[test]
+fn a_terminal_shows_no_password() {
+    let up = start(&[]);
+    for (first, second, code) in [(CANARY, CANARY, 0), (CANARY, "other", 1)] {
+        let name = format!("user{code}");
+        let (mut terminal, mut running) = Terminal::add_user(&up, &name);
         assert_eq!(running.stderr_line(), format!("Password for {name}:"));
-        assert!(
-            !tcgetattr(&terminal)
-                .unwrap()
-                .local_modes
-                .contains(LocalModes::ECHO)
-        );
-        writeln!(typing, "{first}").unwrap();
+        assert!(!terminal.has_echo());
+        writeln!(terminal.keyboard, "{first}").unwrap();
         assert_eq!(running.stderr_line(), "Repeat it:");
-        writeln!(typing, "{second}").unwrap();
+        writeln!(terminal.keyboard, "{second}").unwrap();
         let ended = running.ended();
         assert_eq!(ended.code, Some(code), "{ended:?}");
-        assert!(
-            tcgetattr(&terminal)
-                .unwrap()
-                .local_modes
-                .contains(LocalModes::ECHO)
-        );
+        assert!(terminal.has_echo());
         let differ = ended
             .stderr
             .contains("the two passwords differ: nothing was changed");
@@ -294,4 +342,36 @@ fn a_terminal_shows_no_password() {
         let status = if code == 0 { 403 } else { 401 };
         assert_eq!(purchase(&up, (&name, CANARY)).status, status);
     }
+}
+
+/// Ctrl-C, the end of a session and `kill`, while a password is asked for.
+#[test]
+fn a_signal_at_the_prompt_restores_the_terminal() {
+    let up = start(&[]);
+    for (signal, typed) in [
+        ("-INT", None),
+        ("-INT", Some(CANARY)),
+        ("-TERM", None),
+        ("-HUP", Some(CANARY)),
+    ] {
+        let (mut terminal, mut running) = Terminal::add_user(&up, "eve");
+        assert_eq!(running.stderr_line(), "Password for eve:");
+        if let Some(typed) = typed {
+            writeln!(terminal.keyboard, "{typed}").unwrap();
+            assert_eq!(running.stderr_line(), "Repeat it:");
+        }
+        assert!(!terminal.has_echo());
+        running.signal(signal);
+        let ended = running.ended();
+        assert_eq!(ended.code, Some(1), "{signal}: {ended:?}");
+        assert!(terminal.has_echo(), "{signal}");
+        let canceled = "canceled: nothing was changed";
+        assert!(ended.stderr.contains(canceled), "{signal}: {ended:?}");
+        assert!(!format!("{ended:?}").contains(CANARY), "{ended:?}");
+    }
+    let shown = user(&up, &["show", "eve"], "");
+    assert!(
+        shown.stderr.contains("user eve does not exist"),
+        "{shown:?}"
+    );
 }

@@ -1,8 +1,8 @@
 //! `fibpro user`: adds users, and changes their passwords, roles and credit.
 
 mod password;
+mod person;
 
-use std::env;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use fibpro::process::print_note;
 use fibpro::terminal;
 use fibpro::tool::keys::KeyOptions;
 use rpc_runtime::env_option::{named, variable};
-use rpc_runtime::{Code, Context, Principal, Remote, RequestId, Result, Source};
+use rpc_runtime::{Code, Context, Remote, RequestId, Result, Source};
 
 use super::CommandError;
 use super::call::usage;
@@ -21,7 +21,8 @@ use password::Password;
 
 /// Add users, and change their passwords, roles and credit
 ///
-/// The changes are those of an operator, `os:NAME` with the user of this system.
+/// The changes are those of an operator: `os:NAME` with the account of this process, and
+/// `os:root(sudo=NAME)` behind `sudo`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct UserOptions {
     #[command(subcommand)]
@@ -152,7 +153,7 @@ impl StoreOptions {
 }
 
 pub(crate) async fn run(options: UserOptions, out: &mut impl Write) -> Result<(), CommandError> {
-    let operator = Principal::new(format!("os:{}", system_user())).with_role(OPERATOR);
+    let operator = person::current().with_role(OPERATOR);
     let context = Context::for_request(RequestId::random()).with_principal(operator)?;
     let acting = async {
         match options.action {
@@ -166,17 +167,6 @@ pub(crate) async fn run(options: UserOptions, out: &mut impl Write) -> Result<()
     context.scope(acting).await
 }
 
-/// Returns the name of the person who runs the command, for the log and the ledger: behind `sudo`,
-/// of the person who called it.
-fn system_user() -> String {
-    let names = ["SUDO_USER", "LOGNAME", "USER"].into_iter();
-    let mut names = names.filter_map(|name| env::var(name).ok());
-    let fits =
-        |name: &String| (1..=64).contains(&name.len()) && !name.contains(terminal::is_unsafe);
-    let number = || format!("uid-{}", rustix::process::getuid().as_raw());
-    names.find(fits).unwrap_or_else(number)
-}
-
 async fn add(options: AddOptions, out: &mut impl Write) -> Result<(), CommandError> {
     let AddOptions {
         name,
@@ -188,7 +178,7 @@ async fn add(options: AddOptions, out: &mut impl Write) -> Result<(), CommandErr
     let store = store.client()?;
     let password = Password::new(password_file, &name).read().await?;
     let added = store.add_user(&name, password, credit, roles).await;
-    let user = added.map_err(explained)?;
+    let user = added.inspect_err(explain)?;
     let credit = user.credit;
     print(
         out,
@@ -205,7 +195,7 @@ async fn passwd(options: PasswdOptions, out: &mut impl Write) -> Result<(), Comm
     let password = Password::new(options.password_file, &options.name);
     let password = password.read().await?;
     let changed = store.set_password(&options.name, password).await;
-    let user = changed.map_err(explained)?;
+    let user = changed.inspect_err(explain)?;
     print(
         out,
         format_args!("changed the password of {}", shown(&user)),
@@ -215,7 +205,7 @@ async fn passwd(options: PasswdOptions, out: &mut impl Write) -> Result<(), Comm
 async fn role(options: RoleOptions, out: &mut impl Write) -> Result<(), CommandError> {
     let store = options.store.client()?;
     let changed = store.change_roles(&options.name, options.add, options.remove);
-    let user = changed.await.map_err(explained)?;
+    let user = changed.await.inspect_err(explain)?;
     print(
         out,
         format_args!("{} has {}", shown(&user), roles_of(&user)),
@@ -228,13 +218,13 @@ async fn deposit(options: DepositOptions, out: &mut impl Write) -> Result<(), Co
         .key
         .unwrap_or_else(|| RequestId::random().to_string());
     let deposited = store.deposit(&options.name, options.change, 0, &key).await;
-    let changed = deposited.map_err(|error| {
-        if !error.is_not_executed() && matches!(&*error, UserStoreError::Other(_)) {
+    let changed = deposited.inspect_err(|error| {
+        if !error.is_not_executed() && matches!(&**error, UserStoreError::Other(_)) {
             print_note(format_args!(
                 "the credit may be changed; repeat the command with `--key {key}`, which changes it once"
             ));
         }
-        explained(error)
+        explain(error);
     })?;
     let (name, credit) = (terminal::one_line(&changed.username), changed.credit);
     print(out, format_args!("{name} has credit {credit}"))
@@ -243,8 +233,8 @@ async fn deposit(options: DepositOptions, out: &mut impl Write) -> Result<(), Co
 async fn show(options: ShowOptions, out: &mut impl Write) -> Result<(), CommandError> {
     let store = options.store.client()?;
     let ledger = store.ledger(&options.name, options.limit).await;
-    let ledger = ledger.map_err(explained)?;
-    let user = store.get_user(&options.name).await.map_err(explained)?;
+    let ledger = ledger.inspect_err(explain)?;
+    let user = store.get_user(&options.name).await.inspect_err(explain)?;
     let user = user.ok_or_else(|| {
         let name = terminal::one_line(&options.name);
         CommandError::Service(format!("user {name} does not exist"))
@@ -303,10 +293,9 @@ fn print(out: &mut impl Write, text: std::fmt::Arguments<'_>) -> Result<(), Comm
     writeln!(out, "{text}").map_err(CommandError::Output)
 }
 
-/// Adds what to do to the error of a call.
-#[track_caller]
-fn explained(error: Remote<UserStoreError>) -> CommandError {
-    match &*error {
+/// Prints what to do about the error of a call.
+fn explain(error: &Remote<UserStoreError>) {
+    match &**error {
         UserStoreError::NoSuchUser { .. } => print_note("add the user with `fibpro user add`"),
         UserStoreError::UserExists { .. } => print_note(
             "change the user with `fibpro user passwd`, `fibpro user role` or `fibpro user deposit`",
@@ -319,5 +308,4 @@ fn explained(error: Remote<UserStoreError>) -> CommandError {
         ),
         _ => {}
     }
-    CommandError::from(error)
 }

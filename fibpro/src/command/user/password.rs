@@ -1,15 +1,17 @@
 //! Reads a password: from a file, from standard input, or from a terminal without an echo.
 
 use std::fs::File;
+use std::future::poll_fn;
 use std::io::{self, IsTerminal as _, Read};
 use std::path::PathBuf;
+use std::task::Poll;
 
 use fibpro::api::userstore::PASSWORD_LIMIT;
 use fibpro::process::print_note;
 use fibpro::terminal;
 use rpc_runtime::Secret;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use tokio::signal;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::super::CommandError;
 use super::super::call::usage;
@@ -84,8 +86,10 @@ fn only_line(text: &Secret<String>, place: &str) -> Result<Secret<String>, Comma
     Ok(Secret::new(line.to_owned()))
 }
 
-/// Asks for a password twice. Ctrl-C ends it.
+/// Asks for a password twice. Ctrl-C ends it, and so do the other signals that end a process.
 async fn ask(username: &str) -> Result<Secret<String>, CommandError> {
+    // Before the terminal is quiet, which it would stay if one of them ended the process.
+    let mut stopped = Stopped::new().map_err(CommandError::Output)?;
     // Dropped on each way out, so that the terminal shows again what is typed.
     let _quiet = Quiet::begin().map_err(CommandError::Output)?;
     let asked = async {
@@ -96,8 +100,7 @@ async fn ask(username: &str) -> Result<Secret<String>, CommandError> {
     };
     let (first, second) = tokio::select! {
         asked = asked => asked?,
-        interrupted = signal::ctrl_c() => {
-            interrupted.map_err(CommandError::Output)?;
+        () = stopped.wait() => {
             return Err(CommandError::Refused("canceled: nothing was changed"));
         }
     };
@@ -118,6 +121,31 @@ async fn line_after(prompt: &str) -> Result<Secret<String>, CommandError> {
     });
     let line = read.await.map_err(io::Error::other).flatten();
     line.map_err(|error| usage(format!("failed to read the password: {error}")))
+}
+
+/// The signals that end a process: Ctrl-C, the end of the session, and `kill`.
+struct Stopped([Signal; 3]);
+
+impl Stopped {
+    fn new() -> io::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::hangup())?,
+            signal(SignalKind::terminate())?,
+        ]))
+    }
+
+    async fn wait(&mut self) {
+        poll_fn(|cx| {
+            let is_any = self.0.iter_mut().any(|one| one.poll_recv(cx).is_ready());
+            if is_any {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
 }
 
 /// A terminal that does not show what is typed, until this is dropped.

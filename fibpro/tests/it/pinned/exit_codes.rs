@@ -6,13 +6,16 @@ use crate::process::{Folder, LogSink, command, output, program};
 /// A port where no server listens.
 const CLOSED_PORT_URL: &str = "http://127.0.0.1:1";
 
+/// The same as the address of the user store.
+const AWAY: [&str; 2] = ["--endpoint", "userstore=http://127.0.0.1:1"];
+
 #[test]
 fn exit_codes_are_as_pinned() {
     let sink = LogSink::start();
     let folder = Folder::new();
     let (url, file) = (sink.url.as_str(), folder.file("lists/users.json"));
-    let file = file.to_str().unwrap();
-    let cases: [(&str, &[&str]); 35] = [
+    let (file, [store, away]) = (file.to_str().unwrap(), AWAY);
+    let cases: [(&str, &[&str]); 51] = [
         ("fibpro", &[]),
         ("fibpro", &["--help"]),
         ("fibpro", &["--version"]),
@@ -37,6 +40,28 @@ fn exit_codes_are_as_pinned() {
         ("fibpro", &["flags", "--to", CLOSED_PORT_URL]),
         ("fibpro", &["services"]),
         ("fibpro", &["services", "--nonsense"]),
+        ("fibpro", &["call"]),
+        ("fibpro", &["call", "logsink.ping", "--to", url]),
+        ("fibpro", &["call", "logsink.ping", "-d", "[]", "--to", url]),
+        ("fibpro", &["call", "logsink.ping", "--to", CLOSED_PORT_URL]),
+        ("fibpro", &["user"]),
+        ("fibpro", &["user", "nonsense"]),
+        ("fibpro", &["user", "add"]),
+        ("fibpro", &["user", "add", "eve"]),
+        ("fibpro", &["user", "add", "eve", "--credit", "-1"]),
+        ("fibpro", &["user", "add", "eve", "--password-file", file]),
+        (
+            "fibpro",
+            &["user", "passwd", "eve", "--password-file", file],
+        ),
+        ("fibpro", &["user", "role", "eve"]),
+        (
+            "fibpro",
+            &["user", "role", "eve", "--add", "a", store, away],
+        ),
+        ("fibpro", &["user", "deposit", "eve", "1.5"]),
+        ("fibpro", &["user", "deposit", "eve", "1", store, away]),
+        ("fibpro", &["user", "show", "eve", store, away]),
         ("fibpro", &["up", "--base-port", "65525"]),
         ("fibpro", &["up", "--data-dir", "/dev/null/folder"]),
         ("fibpro", &["serve", "nonsense"]),
