@@ -7,7 +7,7 @@ use rpc_runtime::axum::http::{HeaderName, HeaderValue};
 use rpc_runtime::axum::response::Html;
 use rpc_runtime::axum::routing::{get, post};
 use rpc_runtime::prelude::*;
-use rpc_runtime::{Cors, HttpAccess, IdentityKeys, Trust};
+use rpc_runtime::{Cors, HttpAccess, IdentityKeys, Limits, ListenOptions, Trust};
 use rpc_tests::Running;
 use rpc_tests::folder::Folder;
 use rpc_tests::raw::{Raw, Response, post_with, request};
@@ -29,6 +29,21 @@ impl Greeter for English {
             fail!(Code::InvalidArgument, "the name is empty");
         }
         Ok(format!("Hello {name}"))
+    }
+}
+
+#[rpc_service(package = "cors.v1")]
+trait Waiter {
+    async fn wait(&self) -> Result<u32>;
+}
+
+/// Reports each call, which then waits to the end of the test.
+struct Busy(mpsc::Sender<()>);
+
+impl Waiter for Busy {
+    async fn wait(&self) -> Result<u32> {
+        self.0.send(()).await.or_error(Code::Internal, "no test")?;
+        std::future::pending().await
     }
 }
 
@@ -162,6 +177,88 @@ async fn a_server_that_refuses_all_pages_does_not_start() {
     assert!(greeter().cors(PAGE).into_local_client().is_ok());
     let error = edge().cors("shop.example").into_router().unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument);
+}
+
+/// Returns requests that reach no layer: the status, the request line, and header lines.
+fn refused_early() -> Vec<(u16, String, String)> {
+    let call = format!("POST {GREET}");
+    let many: String = (0..60).map(|n| format!("x-{n}: 1\r\n")).collect();
+    let path = |length: usize| format!("POST /{}", "a".repeat(length));
+    let length = |length: &str| format!("Host: a\r\ncontent-length: {length}\r\n");
+    let host = |lines: &str| format!("Host: a\r\n{lines}");
+    vec![
+        (431, call.clone(), host(&many)),
+        (431, call.clone(), host(&many.repeat(9))),
+        (414, path(200), host("")),
+        (414, path(60_000), host("")),
+        (404, "POST /other".to_owned(), host("")),
+        (400, call.clone(), String::new()),
+        (400, call.clone(), host("a b: c\r\n")),
+        (501, call.clone(), host("transfer-encoding: x, chunked\r\n")),
+        (400, call.clone(), length("99999999999999999999")),
+        (413, call.clone(), length("18446744073709551615")),
+        (429, call, length("2000")),
+    ]
+}
+
+/// A page may read what is wrong with such a request.
+#[tokio::test]
+async fn a_page_reads_responses_made_before_the_layers() {
+    let mut limits = Limits::default();
+    (limits.header_count, limits.path_bytes) = (20, 100);
+    limits.message_bytes = 1000;
+    let other = "http://localhost:3000";
+    let cors = Cors::origins([PAGE, other]).allow_credentials();
+    let listener = ListenOptions::edge("127.0.0.1:0").only(["cors.v1.Greeter"]);
+    let server = greeter().limits(limits).cors(cors).listen_with(listener);
+    let bound = server.bind().await.unwrap();
+    let address = bound.addresses()[0].to_string().parse().unwrap();
+    let serving = tokio::spawn(bound.serve(std::future::pending()));
+    for (status, line, rest) in refused_early() {
+        for (origin, is_allowed) in [
+            (Some(PAGE), true),
+            (Some(other), true),
+            (Some("https://evil.example"), false),
+            (None, false),
+        ] {
+            let lines = origin.map_or_else(String::new, |origin| format!("Origin: {origin}\r\n"));
+            let mut raw = Raw::connect(address).await;
+            // The origin is before what may be too much.
+            let head = format!("{line} HTTP/1.1\r\n{lines}{rest}content-type: application/json");
+            let response = raw.ask(format!("{head}\r\n\r\n")).await;
+            let case = format!("{status} {origin:?}: {response:?}");
+            assert_eq!(response.status, status, "{case}");
+            let allowed = origin.filter(|_| is_allowed);
+            assert_eq!(response.header(ALLOW_ORIGIN), allowed, "{case}");
+            let credentials = response.header("access-control-allow-credentials");
+            let exposed = response.header("access-control-expose-headers");
+            let has_id = exposed.is_some_and(|names| names.contains("x-request-id"));
+            // Of no use without the origin.
+            if is_allowed {
+                assert_eq!((credentials, has_id), (Some("true"), true), "{case}");
+            }
+            let vary = response.header("vary").unwrap_or_default();
+            assert!(vary.to_lowercase().contains("origin"), "{case}");
+        }
+    }
+    serving.abort();
+}
+
+#[tokio::test]
+async fn a_page_reads_that_the_server_is_full() {
+    let mut limits = Limits::default();
+    limits.running_calls = 1;
+    limits.queued_calls = 0;
+    let (begun, mut begins) = mpsc::channel(1);
+    let server = edge().add(WaiterServer::new(Busy(begun)));
+    let server = server.limits(limits).cors(Cors::any_origin());
+    let running = Running::start(server).await;
+    let client = WaiterClient::connect(&running.url()).unwrap();
+    let waiting = tokio::spawn(async move { client.wait().await });
+    begins.recv().await.unwrap();
+    let full = call(&running, PAGE, r#"{"name":"Ada"}"#).await;
+    assert_eq!((full.status, full.header(ALLOW_ORIGIN)), (503, Some("*")));
+    waiting.abort();
 }
 
 /// The setting opens nothing at an internal listener, whose callers are other services.

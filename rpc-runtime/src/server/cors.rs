@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use http::header::{HeaderName, HeaderValue, InvalidHeaderName, RETRY_AFTER};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
+    HeaderMap, HeaderName, HeaderValue, InvalidHeaderName, RETRY_AFTER, VARY,
+};
 use http::{Method, Uri};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
@@ -82,12 +85,13 @@ impl Cors {
         self
     }
 
-    /// Returns the layer that writes the headers.
+    /// Returns the layer that writes the headers, and those of responses that are made outside of
+    /// it.
     ///
     /// # Errors
     ///
     /// `invalid_argument` for an invalid origin or header, and for credentials of every origin.
-    pub(crate) fn into_layer(self) -> Result<ApplyHttpLayer, Error> {
+    pub(crate) fn into_layer(self) -> Result<(ApplyHttpLayer, CorsHeaders), Error> {
         let origins = match self.origins {
             Some(origins) if origins.is_empty() => {
                 return Err(invalid(
@@ -96,14 +100,14 @@ impl Cors {
             }
             Some(origins) => {
                 let origins: Result<Vec<_>, _> = origins.iter().map(|text| origin(text)).collect();
-                AllowOrigin::list(origins?)
+                Some(origins?)
             }
             None if self.credentials => {
                 return Err(invalid(
                     "credentials of every origin would let any page act as its reader; name the origins",
                 ));
             }
-            None => AllowOrigin::any(),
+            None => None,
         };
         let own = [
             Ok(REQUEST_ID.clone()),
@@ -119,6 +123,17 @@ impl Cors {
             })
         });
         let exposed: Result<Vec<HeaderName>, _> = own.into_iter().chain(exposed).collect();
+        let exposed = exposed?;
+        let early = CorsHeaders {
+            origins: origins.clone(),
+            exposed: exposed
+                .iter()
+                .map(HeaderName::as_str)
+                .collect::<Vec<_>>()
+                .join(","),
+            credentials: self.credentials,
+        };
+        let origins = origins.map_or_else(AllowOrigin::any, AllowOrigin::list);
         let methods = [
             Method::GET,
             Method::HEAD,
@@ -131,10 +146,57 @@ impl Cors {
             .allow_origin(origins)
             .allow_methods(methods)
             .allow_headers(AllowHeaders::mirror_request())
-            .expose_headers(exposed?)
+            .expose_headers(exposed)
             .allow_credentials(self.credentials)
             .max_age(self.max_age);
-        Ok(http_layers::boxed(layer))
+        Ok((http_layers::boxed(layer), early))
+    }
+}
+
+/// The headers by which a page may read a response that the layer has not seen, such as that to a
+/// head that is too large: without them it sees a failed connection.
+#[derive(Debug)]
+pub(crate) struct CorsHeaders {
+    /// `None` for every origin.
+    origins: Option<Vec<HeaderValue>>,
+    exposed: String,
+    credentials: bool,
+}
+
+impl CorsHeaders {
+    /// Returns the headers of a response to a page of this origin.
+    pub(crate) fn lines(&self, origin: Option<&[u8]>) -> Vec<(HeaderName, &str)> {
+        let allowed = match &self.origins {
+            None => Some("*"),
+            Some(origins) => {
+                let mut origins = origins.iter();
+                let known = origins.find(|known| Some(known.as_bytes()) == origin);
+                known.and_then(|known| known.to_str().ok())
+            }
+        };
+        let allowed = allowed.filter(|_| origin.is_some());
+        let mut lines = Vec::new();
+        if let Some(allowed) = allowed {
+            lines.push((ACCESS_CONTROL_ALLOW_ORIGIN, allowed));
+            lines.push((ACCESS_CONTROL_EXPOSE_HEADERS, &*self.exposed));
+            if self.credentials {
+                lines.push((ACCESS_CONTROL_ALLOW_CREDENTIALS, "true"));
+            }
+        }
+        lines.push((VARY, "origin"));
+        lines
+    }
+
+    /// Adds the headers to a response to a page of this origin, unless the layer has.
+    pub(crate) fn add(&self, origin: Option<&HeaderValue>, response: &mut HeaderMap) {
+        if response.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) || response.contains_key(VARY) {
+            return;
+        }
+        for (name, value) in self.lines(origin.map(HeaderValue::as_bytes)) {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                response.insert(name, value);
+            }
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use super::call::refusals::PeerRefusals;
 use super::call::service::{Routes, Service as _};
 use super::call::trust::Peer;
 use super::call::web_page::OwnHosts;
-use super::cors::Cors;
+use super::cors::{Cors, CorsHeaders};
 use super::http_layers::{self, ApplyHttpLayer, HttpService};
 use super::idempotency::IdempotencyStore;
 use super::limits::Limits;
@@ -48,6 +48,7 @@ pub(crate) struct ServerInner {
     observers: Observers,
     plain: Option<PlainRoutes>,
     http_layers: Option<HttpService>,
+    cors: Option<Arc<CorsHeaders>>,
     hosts: OwnHosts,
     proxies: TrustedProxies,
     refusals: PeerRefusals,
@@ -179,6 +180,7 @@ impl ServerInner {
         let memory = MessageMemory::new(&config.limits);
         // Outermost, so that a page may read what the other layers respond.
         let cors = config.cors.map(Cors::into_layer).transpose()?;
+        let (cors, cors_headers) = cors.unzip();
         let http_layers = cors.into_iter().chain(config.http_layers).collect();
         Ok(Arc::new(Self {
             faults: FaultInjection::new(config.allow_faults, &source, routes.services()),
@@ -201,6 +203,7 @@ impl ServerInner {
             observers,
             plain,
             http_layers: http_layers::apply(http_layers),
+            cors: cors_headers.map(Arc::new),
             hosts: OwnHosts::new(config.hosts, config.addresses, config.has_given_hosts),
             proxies: TrustedProxies::parse(&config.proxies)?,
             refusals: PeerRefusals::default(),
@@ -240,6 +243,13 @@ impl ServerInner {
     /// Returns the HTTP layers, with the rest of the server inside.
     pub(crate) fn http_layers(&self) -> Option<&HttpService> {
         self.http_layers.as_ref()
+    }
+
+    /// Returns the headers that let web pages read responses to this peer; `None` on a listener
+    /// that refuses the requests of web pages.
+    pub(super) fn cors(&self, peer: &Peer) -> Option<&Arc<CorsHeaders>> {
+        let serves_pages = !peer.may_be_trusted() || self.verifier.is_some();
+        self.cors.as_ref().filter(|_| serves_pages)
     }
 
     /// Returns the hosts by which callers address the server.

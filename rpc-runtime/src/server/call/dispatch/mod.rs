@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use axum::routing::any;
 use bytes::Bytes;
-use http::header::{HOST, HeaderValue, InvalidHeaderValue, TRANSFER_ENCODING};
+use http::header::{HOST, HeaderValue, InvalidHeaderValue, ORIGIN, TRANSFER_ENCODING};
 use http::{StatusCode, Version, request};
 use http_body::Body;
 
@@ -116,6 +116,8 @@ where
         forwarded: peer.is_forwarded(),
     });
     let id = HeaderValue::from_str(incoming.id.as_str());
+    let cors = inner.cors(peer).filter(|_| layered.is_none());
+    let origin = cors.and_then(|_| head.headers.get(ORIGIN).cloned());
     let layers = inner.http_layers().filter(|_| layered.is_none());
     let mut response = match resolve(inner, peer, result, is_plain, &head, layers) {
         Ok(Resolved::Layered(layers)) => {
@@ -146,6 +148,9 @@ where
         }
     };
     insert_id(&mut response, id);
+    if let Some(cors) = cors {
+        cors.add(origin.as_ref(), response.headers_mut());
+    }
     response
 }
 

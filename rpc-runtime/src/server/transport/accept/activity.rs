@@ -27,6 +27,7 @@ use super::bare_response::{BareResponses, START};
 use super::head_gate::HeadGate;
 use super::raw_head::{RawHead, head_buffer};
 use super::unsent::{PART, UnsentResponses, after};
+use crate::server::cors::CorsHeaders;
 use crate::server::limits::Limits;
 use crate::server::memory::PeerMemory;
 use crate::sync::MutexExt as _;
@@ -116,6 +117,12 @@ impl Activity {
             memory,
             head_gate: None,
         }
+    }
+
+    /// Adds the headers by which web pages may read responses to heads that are not valid.
+    pub(super) fn with_cors(mut self, cors: Option<Arc<CorsHeaders>>) -> Self {
+        self.bare_responses.cors = cors;
+        self
     }
 
     /// Adds a gate for request heads.

@@ -1,8 +1,11 @@
 //! Responses of hyper to bytes that are not valid HTTP/1: a status without a word. Adds the error.
 
+use std::sync::Arc;
+
 use super::raw_head::RawHead;
 use crate::error::{Code, Error};
 use crate::protocol::connect::error_json;
+use crate::server::cors::CorsHeaders;
 use crate::server::limits::{Limits, headers_too_large, path_too_long};
 
 /// The start of every response that hyper sends by itself.
@@ -15,6 +18,8 @@ pub(super) struct BareResponses {
     header_bytes: usize,
     header_count: usize,
     message_bytes: usize,
+    /// The headers by which web pages may read the responses.
+    pub(super) cors: Option<Arc<CorsHeaders>>,
 }
 
 impl BareResponses {
@@ -24,6 +29,7 @@ impl BareResponses {
             header_bytes: limits.header_bytes,
             header_count: limits.header_count,
             message_bytes: limits.message_bytes,
+            cors: None,
         }
     }
 
@@ -44,6 +50,9 @@ impl BareResponses {
                 response.push_str(field);
                 response.push_str("\r\n");
             }
+        }
+        for (name, value) in self.cors.iter().flat_map(|cors| cors.lines(head.origin())) {
+            response.push_str(&format!("{name}: {value}\r\n"));
         }
         response.push_str("content-type: application/json\r\ncontent-length: ");
         response.push_str(&body.len().to_string());

@@ -93,7 +93,8 @@ pub(super) async fn serve<I>(
             return tracing::debug!(target: "rpc", ?peer, "connection closed: its protocol was not known within `first_byte_timeout`");
         }
     };
-    let mut activity = Activity::new(limits, start.protocol, memory);
+    let cors = inner.cors(&peer).cloned();
+    let mut activity = Activity::new(limits, start.protocol, memory).with_cors(cors);
     if start.protocol == Protocol::Http2 && peer.may_be_trusted() {
         activity = activity.with_head_gate();
     }

@@ -154,6 +154,12 @@ impl RawHead {
         })
     }
 
+    /// Returns the origin of the web page that has sent the head, as far as it has arrived.
+    pub(super) fn origin(&self) -> Option<&[u8]> {
+        let mut lines = self.lines().into_iter().take_while(|line| !line.is_empty());
+        lines.find_map(|line| field(line, b"origin").map(<[u8]>::trim_ascii))
+    }
+
     /// Returns whether the bytes begin a TLS handshake. Source: RFC 8446, section 5.1.
     pub(super) fn is_tls(&self) -> bool {
         self.bytes.starts_with(&[22, 3])
