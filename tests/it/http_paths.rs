@@ -1,5 +1,7 @@
 //! Methods at HTTP paths: `#[rpc(post = "/greeter/hello")]`, `#[rpc(get = "/users/{id}")]`.
 
+mod texts;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rpc_runtime::axum::Router;
@@ -305,6 +307,9 @@ mod twin {
 
     impl Greets for Same {
         async fn greet(&self, name: &str, with: &str) -> Result<String> {
+            if with.is_empty() {
+                fail!(Code::NotFound, "no user {name}");
+            }
             Ok(format!("{with}, {name}"))
         }
     }
@@ -355,6 +360,41 @@ async fn the_captures_of_each_verb_have_their_names() {
         let greeted = raw.ask(post("/users/Ada", r#"{"with":"Hello"}"#)).await;
         assert_eq!(greeted.value(), (200, json!("Hello, Ada")));
     }
+}
+
+/// A path is matched for each verb apart: a method for one hides none for another.
+#[tokio::test]
+async fn a_verb_is_matched_apart_from_the_others() {
+    let server = || users().add(twin::GreetsServer::new(twin::Same));
+    let running = Running::start(server()).await;
+    let mut raw = Raw::connect(running.address()).await;
+    let greeted = raw.ask(post("/users/me", r#"{"with":"Hello"}"#)).await;
+    assert_eq!(greeted.value(), (200, json!("Hello, me")));
+    let me = get_of(&mut raw, "/users/me").await;
+    assert_eq!(me.value(), (200, json!("me")));
+    for (verb, path, allowed) in [
+        ("DELETE", "/users/me", "GET, POST"),
+        ("PUT", "/users/7", "GET, POST"),
+        ("GET", "/greeter/hello", "POST"),
+        ("POST", "/users", "GET"),
+        ("GET", "/users/7/names/k", "POST"),
+    ] {
+        let refused = raw.ask(request(verb, path, &[], b"")).await;
+        let allow = refused.header("allow");
+        assert_eq!(
+            (refused.status, allow),
+            (405, Some(allowed)),
+            "{verb} {path}"
+        );
+    }
+    // Without the method of the other verb, the path has one verb.
+    let running = Running::start(users()).await;
+    let mut raw = Raw::connect(running.address()).await;
+    let refused = raw.ask(post("/users/me", "{}")).await;
+    assert_eq!(
+        (refused.status, refused.header("allow")),
+        (405, Some("GET"))
+    );
 }
 
 /// At a listener that shows some services only, the paths of the others are not there.

@@ -12,12 +12,20 @@ use crate::error::{Code, Error};
 /// The HTTP paths of the methods of a server.
 #[derive(Default)]
 pub(crate) struct HttpPaths {
-    /// Of two paths that match, the first counts: it has text where the other has a capture.
+    /// Of two paths that match and have a method for the verb, the first counts: it has text where
+    /// the other has a capture.
     paths: Vec<HttpPath>,
 }
 
+/// The methods that match a path, at most one for each verb.
+#[derive(Clone, Copy)]
+pub(crate) struct HttpMatch<'p> {
+    get: Option<&'p HttpMethod>,
+    post: Option<&'p HttpMethod>,
+}
+
 /// A path and its methods.
-pub(crate) struct HttpPath {
+struct HttpPath {
     segments: Vec<Segment>,
     get: Option<HttpMethod>,
     post: Option<HttpMethod>,
@@ -116,9 +124,19 @@ impl HttpPaths {
         self.paths.is_empty()
     }
 
-    /// Returns the entry of a path.
-    pub(crate) fn find(&self, path: &str) -> Option<&HttpPath> {
-        self.paths.iter().find(|known| known.matches(path))
+    /// Returns the methods that match a path. A method for one verb hides none for another:
+    /// `POST /users/me` is of `POST /users/{id}` beside `GET /users/me`.
+    pub(crate) fn find(&self, path: &str) -> Option<HttpMatch<'_>> {
+        let mut paths = self.paths.iter().filter(|known| known.matches(path));
+        let first = paths.next()?.methods();
+        Some(
+            paths
+                .map(HttpPath::methods)
+                .fold(first, |found, next| HttpMatch {
+                    get: found.get.or(next.get),
+                    post: found.post.or(next.post),
+                }),
+        )
     }
 }
 
@@ -135,11 +153,20 @@ impl HttpPath {
         is_match && parts.next().is_none()
     }
 
+    fn methods(&self) -> HttpMatch<'_> {
+        HttpMatch {
+            get: self.get.as_ref(),
+            post: self.post.as_ref(),
+        }
+    }
+}
+
+impl<'p> HttpMatch<'p> {
     /// Returns the method for a verb.
-    pub(crate) fn of(&self, verb: &Verb) -> Option<&HttpMethod> {
+    pub(crate) fn of(&self, verb: &Verb) -> Option<&'p HttpMethod> {
         match *verb {
-            Verb::GET => self.get.as_ref(),
-            Verb::POST => self.post.as_ref(),
+            Verb::GET => self.get,
+            Verb::POST => self.post,
             _ => None,
         }
     }
@@ -147,7 +174,7 @@ impl HttpPath {
     /// Returns the path of the method for a verb, or of all methods if it has none.
     pub(crate) fn methods(&self, verb: &Verb) -> impl Iterator<Item = &'static str> {
         let called = self.of(verb);
-        let others = [&self.get, &self.post].into_iter().flatten();
+        let others = [self.get, self.post].into_iter().flatten();
         let others = others.filter(move |_| called.is_none());
         called
             .into_iter()
@@ -157,7 +184,7 @@ impl HttpPath {
 
     /// Returns the verbs, as in the header `allow`.
     pub(crate) fn allowed(&self) -> &'static str {
-        match (&self.get, &self.post) {
+        match (self.get, self.post) {
             (Some(_), Some(_)) => "GET, POST",
             (Some(_), None) => "GET",
             _ => "POST",

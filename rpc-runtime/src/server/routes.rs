@@ -10,7 +10,7 @@ use super::admission::{Limiter, RateLimit, RateRules, plain};
 use super::call::layers::{ResolvedLayers, ServerLayer, ServerLayers};
 use super::call::method_name;
 use super::call::service::{Route, Routes};
-use super::http_paths::{HttpPath, HttpPaths};
+use super::http_paths::{HttpMatch, HttpPaths};
 use super::idempotency::{IdempotencyHandler, IdempotencyStore, key_argument};
 use super::limits::Limits;
 use super::plain_routes::PlainRoutes;
@@ -54,7 +54,7 @@ impl RouteTable {
     }
 
     /// Returns the methods of an HTTP path. A path of the form of a method is never one.
-    pub(crate) fn http(&self, path: &str) -> Option<&HttpPath> {
+    pub(crate) fn http(&self, path: &str) -> Option<HttpMatch<'_>> {
         let paths = self.http_paths.as_ref()?;
         if method_name::is_path(path) {
             return None;

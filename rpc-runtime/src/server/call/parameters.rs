@@ -108,10 +108,10 @@ impl BoundRequest {
         if self.captures.is_empty() {
             return Ok(message);
         }
-        let body = message.trim_ascii();
+        let body = trimmed(&message);
         let fields = match body {
             [] => &b"}"[..],
-            [b'{', fields @ ..] => fields.trim_ascii_start(),
+            [b'{', fields @ ..] => trimmed(fields),
             _ => return Ok(message),
         };
         if !body.is_empty() && serde_json::from_slice::<IgnoredAny>(body).is_err() {
@@ -176,6 +176,18 @@ impl BoundRequest {
     fn index(&self, name: &str) -> Option<usize> {
         let mut arguments = self.method.arguments.iter();
         arguments.position(|argument| same_name(argument.name, name))
+    }
+}
+
+/// Returns a text without the white space of JSON around it. A form feed is none.
+fn trimmed(text: &[u8]) -> &[u8] {
+    let is_text = |byte: &u8| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    match (
+        text.iter().position(is_text),
+        text.iter().rposition(is_text),
+    ) {
+        (Some(first), Some(last)) => &text[first..=last],
+        _ => &[],
     }
 }
 
