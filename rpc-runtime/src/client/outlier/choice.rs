@@ -51,7 +51,8 @@ enum Standing {
 /// Power of two choices: draws two addresses at random and takes the one with fewer attempts in
 /// flight. Drawing keeps many clients from choosing the same idle server at once; comparing avoids
 /// slow servers. Of two addresses, the one that fails more or is slower is left out of some of the
-/// comparisons. An ejected address gets a probe once in a while.
+/// comparisons, whatever is in flight. An ejected address gets a probe once in a while. Busy
+/// addresses are usable if too many are: then the one that rejects more is left out of some.
 ///
 /// While no address has failed, this reads a few atomics.
 pub(crate) fn choose<N: Node>(
