@@ -9,6 +9,9 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData};
 use hickory_resolver::{Resolver, TokioResolver};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::poll::{Found, Outcome, poll};
 use super::{Addresses, Discover, DynamicAddresses};
@@ -17,6 +20,9 @@ use crate::text::EscapeControl;
 
 /// The time between two lookups while the name cannot be looked up.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The time to wait for a connection to a target, by which its priority is chosen.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The maximum length of a name in an error message, in bytes.
 const NAME_LIMIT: usize = 255;
@@ -28,9 +34,14 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Consul and of a headless service of Kubernetes. Calls are balanced between them. Needs the
 /// feature `dns`.
 ///
-/// The targets with the lowest priority that have addresses are used (RFC 2782). Weights are not:
-/// the client balances by load. The name is looked up again when the records expire, after 1 s at
-/// the earliest and 60 s at the latest. A lookup that fails is logged, and the last addresses stay.
+/// The targets with the lowest priority that can be reached are used (RFC 2782). If there are
+/// several priorities, each lookup opens a connection to the targets until one accepts it; if none
+/// does, those with the lowest priority stay. Within a priority all are used alike and weights are
+/// not, since the client balances by load.
+///
+/// The name is looked up again when the records expire, after 1 s at the earliest and 60 s at the
+/// latest, and after 5 s at the latest if there are several priorities. A lookup that fails is
+/// logged, and the last addresses stay.
 ///
 /// ```no_run
 /// use rpc_runtime::{Client, discovery::SrvAddresses};
@@ -159,6 +170,7 @@ async fn look_up(source: Arc<(TokioResolver, Name)>) -> Outcome {
     records.sort_unstable_by_key(|record| record.priority);
     let mut valid_until = lookup.valid_until();
     let mut problem = None;
+    let mut tiers = Vec::new();
     for group in records.chunk_by(|a, b| a.priority == b.priority) {
         let mut found = Vec::new();
         // A root target says that the service is not offered at this name.
@@ -175,15 +187,45 @@ async fn look_up(source: Arc<(TokioResolver, Name)>) -> Outcome {
             // Servers rotate their answers, which is no change.
             found.sort_unstable();
             found.dedup();
-            let urls = found.iter().map(|address| format!("http://{address}"));
-            let valid = valid_until.saturating_duration_since(Instant::now());
-            return Ok(Found::new(urls.collect(), Some(valid)));
+            tiers.push(found);
         }
     }
-    match problem {
-        Some(problem) => Err(problem),
-        None => Ok(Found::new(Vec::new(), None)),
+    if tiers.is_empty() {
+        return match problem {
+            Some(problem) => Err(problem),
+            None => Ok(Found::new(Vec::new(), None)),
+        };
     }
+    if tiers.len() > 1 {
+        valid_until = valid_until.min(Instant::now() + RETRY_INTERVAL);
+    }
+    let tier = reachable(&tiers).await;
+    let urls = tier.iter().map(|address| format!("http://{address}"));
+    let valid = valid_until.saturating_duration_since(Instant::now());
+    Ok(Found::new(urls.collect(), Some(valid)))
+}
+
+/// Returns the addresses of the lowest priority of which one accepts a connection, or of the lowest
+/// one.
+async fn reachable(tiers: &[Vec<SocketAddr>]) -> &[SocketAddr] {
+    let Some((first, others)) = tiers.split_first() else {
+        return &[];
+    };
+    if others.is_empty() {
+        return first;
+    }
+    for tier in tiers {
+        let mut connecting: JoinSet<_> = tier
+            .iter()
+            .map(|address| timeout(CONNECT_TIMEOUT, TcpStream::connect(*address)))
+            .collect();
+        while let Some(connected) = connecting.join_next().await {
+            if matches!(connected, Ok(Ok(Ok(_)))) {
+                return tier;
+            }
+        }
+    }
+    first
 }
 
 /// Returns the addresses of a target, which the server may have sent along.

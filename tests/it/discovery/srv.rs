@@ -10,7 +10,7 @@ use rpc_runtime::Client;
 use rpc_runtime::discovery::{Discover as _, SrvAddresses};
 use rpc_runtime::prelude::*;
 use rpc_tests::wait::until;
-use tokio::net::UdpSocket;
+use tokio::net::{TcpSocket, UdpSocket};
 use tokio::task::JoinHandle;
 
 use super::{WhichClient, start};
@@ -169,6 +169,59 @@ async fn the_lowest_priority_with_addresses_is_used() {
         is_broken: false,
     });
     assert_eq!(urls(&server.resolve().await), [url(7)]);
+}
+
+/// A closed port, which no other test opens while the socket is there.
+fn closed() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
+}
+
+#[tokio::test]
+async fn the_next_priority_is_used_while_one_is_away() {
+    let (first, backup) = (start(1).await, start(2).await);
+    let (open, spare) = (first.address().port(), backup.address().port());
+    let (_socket, away) = closed();
+    let server = NameServer::start(zone(&[
+        Target(1, away, "a.here."),
+        Target(2, spare, "b.here."),
+        Target(3, open, "c.here."),
+    ]))
+    .await;
+    let list = server.resolve().await;
+    assert_eq!(urls(&list), [url(spare)]);
+    let which = WhichClient::with_client(Client::discover(list.clone()));
+    assert_eq!(which.which().await.unwrap(), 2);
+    // One server of a priority is enough, and it has all of them.
+    let mut ports = [away, open];
+    ports.sort_unstable();
+    server.set(zone(&[
+        Target(1, away, "a.here."),
+        Target(1, open, "c.here."),
+        Target(2, spare, "b.here."),
+    ]));
+    until(async || urls(&list) == ports.map(url)).await;
+    // It ends while the list is in use, and the calls go on.
+    drop(first);
+    until(async || urls(&list) == [url(spare)]).await;
+    assert_eq!(which.which().await.unwrap(), 2);
+    // Nothing can be reached: the lowest priority stays.
+    drop(backup);
+    until(async || urls(&list) == ports.map(url)).await;
+    assert_eq!(which.which().await.unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn one_priority_needs_no_connection() {
+    let (_socket, away) = closed();
+    let server = NameServer::start(zone(&[
+        Target(7, away, "a.here."),
+        Target(8, 1, "nowhere.test."),
+    ]))
+    .await;
+    assert_eq!(urls(&server.resolve().await), [url(away)]);
 }
 
 #[tokio::test]
