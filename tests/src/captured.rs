@@ -2,10 +2,14 @@
 
 use std::io::{Error, ErrorKind, Result, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tracing::Dispatch;
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 /// A writer that collects what is written, and fails on request. Clones share their content.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +52,21 @@ impl Write for CapturedWriter {
     fn flush(&mut self) -> Result<()> {
         Ok(())
     }
+}
+
+/// Collects the log of this thread until the guard is dropped.
+///
+/// A second subscriber exists as well: with one alone, `tracing` asks only the thread that comes
+/// to a line of the log first whether anybody wants it, which may be that of another test.
+#[must_use]
+pub fn capture_log() -> (CapturedWriter, DefaultGuard) {
+    static SECOND: OnceLock<Dispatch> = OnceLock::new();
+    SECOND.get_or_init(|| tracing_subscriber::registry().with(LevelFilter::OFF).into());
+    let log = CapturedWriter::default();
+    let writer = log.clone();
+    let lines = tracing_subscriber::fmt().with_writer(move || writer.clone());
+    let guard = tracing::subscriber::set_default(lines.finish());
+    (log, guard)
 }
 
 /// Returns the bytes of the first request of `call`, which gets the URL of a server. The server

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use rpc_runtime::{Code, Limits, Server, ServerTlsConfig};
-use rpc_tests::captured::CapturedWriter;
+use rpc_tests::captured::capture_log;
 use rpc_tests::raw::Raw;
 use rpc_tests::wait::{until, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -186,12 +186,7 @@ async fn new_certificates_are_used_without_a_lost_call() {
 
 #[tokio::test]
 async fn a_broken_new_pair_keeps_the_old_one() {
-    let log = CapturedWriter::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = capture_log();
     let authority = Authority::new("ours");
     let (first, other) = (authority.issue("who.test"), authority.issue("who.test"));
     let expired = authority.issue_until("who.test", 2020);

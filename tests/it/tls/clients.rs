@@ -1,7 +1,7 @@
 //! Client certificates: verification, the peer in the context, and trust between services.
 
 use rpc_runtime::ListenOptions;
-use rpc_tests::captured::CapturedWriter;
+use rpc_tests::captured::capture_log;
 use rpc_tests::wait::until;
 
 use super::kit::{Authority, Files, TlsClient, edge, serve, who};
@@ -13,12 +13,7 @@ fn source(name: &str) -> String {
 
 #[tokio::test]
 async fn a_required_certificate_is_verified() {
-    let log = CapturedWriter::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = capture_log();
     let (authority, foreign) = (Authority::new("ours"), Authority::new("foreign"));
     let files = Files::new(&authority.issue("who.test"));
     let ca = files.write("ca.crt", authority.pem());

@@ -1,16 +1,13 @@
 //! Certificates of clients of `https` URLs: mutual TLS, files that change, and separate pools.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-
 use rpc_runtime::prelude::*;
 use rpc_runtime::testing::Proxy;
 use rpc_runtime::{Client, ClientTlsConfig, ListenOptions};
-use rpc_tests::captured::CapturedWriter;
+use rpc_tests::captured::capture_log;
 use rpc_tests::wait::{until, within};
 
 use super::kit::{Authority, Files, Pair, Serving, edge, serve, who};
-use super::kit_servers::{raw_server, secure, trusting, tunnel_proxy};
+use super::kit_servers::{Load, raw_server, secure, trusting, tunnel_proxy};
 
 /// A configuration with a client certificate in its own files.
 fn with_certificate(files: &Files, authority: &Authority, pair: &Pair) -> ClientTlsConfig {
@@ -155,44 +152,19 @@ async fn a_new_client_certificate_loses_no_call() {
     let own = Files::new(&authority.issue("x"));
     let tls = with_certificate(&own, &authority, &authority.issue("one.test"));
     let client = secure(&server.url, tls);
-    let (done, calls) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU32::new(0)),
-    );
-    let load: Vec<_> = (0..4)
-        .map(|_| {
-            let (done, calls, client) = (done.clone(), calls.clone(), client.clone());
-            tokio::spawn(async move {
-                while !done.load(Ordering::SeqCst) {
-                    let name = client.am_i().await.unwrap();
-                    assert!(
-                        name.contains("one.test") || name.contains("two.test"),
-                        "{name}"
-                    );
-                    calls.fetch_add(1, Ordering::SeqCst);
-                }
-            })
-        })
-        .collect();
-    until(async || calls.load(Ordering::SeqCst) > 8).await;
+    let load = Load::start(&client, |name| {
+        name.contains("one.test") || name.contains("two.test")
+    });
+    load.go_on().await;
     let _again = with_certificate(&own, &authority, &authority.issue("two.test"));
     until(async || client.am_i().await.unwrap().contains("two.test")).await;
-    let before = calls.load(Ordering::SeqCst);
-    until(async || calls.load(Ordering::SeqCst) > before + 8).await;
-    done.store(true, Ordering::SeqCst);
-    for task in load {
-        task.await.unwrap();
-    }
+    load.go_on().await;
+    load.stop().await;
 }
 
 #[tokio::test]
 async fn unusable_new_files_keep_the_old_ones() {
-    let log = CapturedWriter::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = capture_log();
     let authority = Authority::new("ours");
     let (server, _files) = asking(edge(), &authority).await;
     let first = authority.issue("one.test");

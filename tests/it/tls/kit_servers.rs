@@ -3,13 +3,16 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rpc_runtime::{Client, ClientTlsConfig};
+use rpc_tests::wait::until;
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -31,6 +34,45 @@ pub(super) async fn secure_edge(authority: &Authority) -> (Serving, Files) {
     let files = Files::new(&authority.issue("who.test"));
     let server = serve(who(edge().tls(files.config()))).await;
     (server, files)
+}
+
+/// Calls of a client that go on until they are stopped, and of which none may fail.
+pub(super) struct Load {
+    done: Arc<AtomicBool>,
+    calls: Arc<AtomicU32>,
+    tasks: JoinSet<()>,
+}
+
+impl Load {
+    /// Starts the calls, whose results must pass the check.
+    pub(super) fn start(client: &WhoClient, is_right: fn(&str) -> bool) -> Self {
+        let (done, calls) = (Arc::<AtomicBool>::default(), Arc::<AtomicU32>::default());
+        let mut tasks = JoinSet::new();
+        for _ in 0..4 {
+            let (done, calls, client) = (done.clone(), calls.clone(), client.clone());
+            tasks.spawn(async move {
+                while !done.load(Ordering::SeqCst) {
+                    let name = client.am_i().await.unwrap();
+                    assert!(is_right(&name), "{name}");
+                    calls.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        Self { done, calls, tasks }
+    }
+
+    /// Waits for more calls than can have begun before.
+    pub(super) async fn go_on(&self) {
+        let before = self.calls.load(Ordering::SeqCst);
+        until(async || self.calls.load(Ordering::SeqCst) > before + 8).await;
+    }
+
+    pub(super) async fn stop(mut self) {
+        self.done.store(true, Ordering::SeqCst);
+        while let Some(task) = self.tasks.join_next().await {
+            task.unwrap();
+        }
+    }
 }
 
 /// A TLS server that tells which bytes it receives, and responds with its version of HTTP.
