@@ -1,9 +1,11 @@
 //! Addresses of the other services: by option, by environment variable, or by default.
 
 use std::env;
+use std::path::PathBuf;
 
-use rpc_runtime::env_option::masked_url;
-use rpc_runtime::{Client, Code, Error, Result};
+use clap::builder::PathBufValueParser;
+use rpc_runtime::env_option::{masked_url, named, variable};
+use rpc_runtime::{Client, ClientBuilder, ClientTlsConfig, Code, Error, Result};
 
 /// First port of the default addresses.
 pub const BASE_PORT: u16 = 9000;
@@ -80,6 +82,11 @@ pub struct Endpoints {
     /// several replicas of one service [env: FIBPRO_ENDPOINT_PRICING and so on]
     #[arg(long = "endpoint", value_name = "NAME=URL", value_parser = masked_url(Endpoint::parse))]
     endpoints: Vec<Endpoint>,
+
+    /// PEM file with the certificate authorities of services at `https` addresses, instead of those
+    /// of this system
+    #[arg(long = "endpoint-ca", env = variable("FIBPRO_ENDPOINT_CA"), value_name = "FILE", value_parser = named(PathBufValueParser::new()))]
+    authorities: Option<PathBuf>,
 }
 
 /// One address of a service.
@@ -101,7 +108,13 @@ impl Endpoint {
                 names.join(", ")
             ));
         };
-        Client::new(url).map_err(|error| error.message().to_owned())?;
+        match Client::new(url) {
+            // Others are about the authorities of this system, which may not count.
+            Err(error) if error.code() == Code::InvalidArgument => {
+                return Err(error.message().to_owned());
+            }
+            _ => {}
+        }
         Ok(Self {
             service: service.name,
             url: url.to_owned(),
@@ -144,9 +157,10 @@ impl Endpoints {
     ///
     /// # Errors
     ///
-    /// `invalid_argument` for a variable whose value is not a URL, with the variable's name.
+    /// `invalid_argument` for a variable whose value is not a URL, with the variable's name, and
+    /// for authorities that cannot be used.
     pub fn client(&self, service: &str) -> Result<Client> {
-        Client::from_urls(self.urls(service)).map_err(|error| {
+        self.connect(self.urls(service)).map_err(|error| {
             let text = format!(
                 "the address of {service} ({}): {}",
                 variable_of(service),
@@ -154,6 +168,21 @@ impl Endpoints {
             );
             Error::new(Code::InvalidArgument, text)
         })
+    }
+
+    /// Returns a client of these URLs, which are replicas of one service. It trusts the authorities
+    /// of `--endpoint-ca`.
+    ///
+    /// # Errors
+    ///
+    /// For an invalid URL, and for authorities that cannot be used.
+    pub fn connect(&self, urls: impl IntoIterator<Item = String>) -> Result<Client> {
+        let client = urls.into_iter().fold(Client::builder(), ClientBuilder::url);
+        match &self.authorities {
+            None => client,
+            Some(file) => client.tls(ClientTlsConfig::new().root_certificates(file)),
+        }
+        .build()
     }
 
     /// Returns all services with their addresses, for tools.

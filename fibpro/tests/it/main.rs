@@ -25,6 +25,8 @@ mod fib;
 mod hostile_server;
 
 // Each service in its own process.
+/// `https` between services, and of the shop.
+mod https;
 mod programs;
 
 // All services in this process, with users in memory.

@@ -378,6 +378,7 @@ pub(crate) fn prepared(mut command: Command, arguments: &[&str]) -> Command {
         "FIBPRO_LOGSINK",
         "FIBPRO_LARGEST_N",
         "FIBPRO_ENDPOINT_PRICING",
+        "FIBPRO_ENDPOINT_CA",
         "FIBPRO_DATABASE",
         "FIBPRO_USERS",
         "RPC_IDENTITY_KEY_FILE",

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::process::{Ended, command, output, spawn};
 
-const PROGRAMS: [(&str, &str); 4] = [
+pub(crate) const PROGRAMS: [(&str, &str); 4] = [
     ("compute_worker", env!("CARGO_BIN_EXE_compute_worker")),
     ("pricing", env!("CARGO_BIN_EXE_pricing")),
     ("controller", env!("CARGO_BIN_EXE_controller")),
@@ -14,20 +14,25 @@ const PROGRAMS: [(&str, &str); 4] = [
 ];
 
 /// A service on a free port. Killed by process id on drop.
-struct Program {
+pub(crate) struct Program {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Program {
     fn start(name: &str, program: &str, arguments: &[&str]) -> Self {
+        Self::of_scheme("http", name, program, arguments)
+    }
+
+    /// Starts a service whose first listener has URLs of this scheme.
+    pub(crate) fn of_scheme(scheme: &str, name: &str, program: &str, arguments: &[&str]) -> Self {
         let arguments = [&["--listen", "127.0.0.1:0"], arguments].concat();
         let mut command = command(program, &arguments);
         let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()));
         let mut line = String::new();
         let stdout = child.stdout.take().unwrap();
         BufReader::new(stdout).read_line(&mut line).unwrap();
-        let begin = format!("{name} listening on http://");
+        let begin = format!("{name} listening on {scheme}://");
         let address = line.trim_end().strip_prefix(&begin).expect(&line);
         Self {
             child,
@@ -43,7 +48,7 @@ impl Program {
         response
     }
 
-    fn post(&self, path: &str, body: &str) -> String {
+    pub(crate) fn post(&self, path: &str, body: &str) -> String {
         let length = body.len();
         self.ask(&format!(
             "POST {path} HTTP/1.1\r\nhost: localhost\r\nx-rpc-accept: error-chain\r\nconnection: close\r\ncontent-type: application/json\r\n\

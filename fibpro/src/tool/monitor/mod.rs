@@ -105,8 +105,25 @@ impl Monitor {
         timeout: Duration,
     ) -> Result<Self> {
         let targets = targets.into_iter().map(|(service, url)| {
+            let client = Client::new(&url)?;
+            Ok((service, url, client))
+        });
+        Self::of_clients(targets.collect::<Result<Vec<_>>>()?, keys, timeout)
+    }
+
+    /// Creates a monitor as [`new`](Self::new) does, with a client for each URL.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn of_clients<'t>(
+        targets: impl IntoIterator<Item = (&'t str, String, Client)>,
+        keys: Option<&IdentityKeys>,
+        timeout: Duration,
+    ) -> Result<Self> {
+        let targets = targets.into_iter().map(|(service, url, client)| {
             // Without retries, so that each probe shows the state of the service itself.
-            let mut client = Client::new(&url)?
+            let mut client = client
                 .named("monitor")?
                 .retry(RetryPolicy::off())
                 .without_observers();

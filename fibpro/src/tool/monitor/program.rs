@@ -47,11 +47,15 @@ pub struct MonitorOptions {
 /// Keys that cannot be read, an invalid address, or an output that cannot be written.
 pub async fn run(options: MonitorOptions) -> Result<bool> {
     let keys = options.keys.read()?;
-    let endpoints = options.endpoints.all()?;
-    let targets = endpoints
-        .into_iter()
-        .flat_map(|(service, urls)| urls.into_iter().map(move |url| (service, url)));
-    let monitor = Monitor::new(targets, keys.as_ref(), options.timeout)?;
+    let endpoints = &options.endpoints;
+    let mut targets = Vec::new();
+    for (service, urls) in endpoints.all()? {
+        for url in urls {
+            let client = endpoints.connect([url.clone()])?;
+            targets.push((service, url, client));
+        }
+    }
+    let monitor = Monitor::of_clients(targets, keys.as_ref(), options.timeout)?;
     let in_place = options.watch.is_some() && !options.json && io::stdout().is_terminal();
     let Some(pause) = options.watch else {
         let seen = monitor.probe().await;
