@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "server")]
+use super::Principal;
 use super::{Context, ContextInner, PeerInfo, Propagated, ServerInfo, TraceContext};
 use crate::descriptor::MethodDescriptor;
 use crate::metadata::Metadata;
@@ -74,6 +76,11 @@ impl ContextBuilder {
         if let Some(left) = left.and_then(Context::inner) {
             self.0.local.extensions = left.local.extensions.clone();
         }
+    }
+
+    #[cfg(feature = "server")]
+    pub(crate) fn set_principal(&mut self, principal: Principal) {
+        self.0.propagated.principal = Some(principal);
     }
 
     pub(crate) fn server_info(mut self, server_info: Arc<ServerInfo>) -> Self {

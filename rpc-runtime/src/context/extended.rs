@@ -1,6 +1,8 @@
 //! Extensions and the trace of a context, and a context that a layer gives to a call.
 
 use std::sync::Arc;
+#[cfg(feature = "_wire")]
+use std::sync::atomic::Ordering;
 
 use super::{Context, ContextInner, TraceContext};
 
@@ -73,6 +75,7 @@ impl Context {
         if let Some(own) = self.inner() {
             local.extensions.insert(own.local.extensions.values());
             if own.local.principal.is_some() {
+                of_call.had_user.store(true, Ordering::Relaxed);
                 local.principal.clone_from(&own.local.principal);
             }
         }

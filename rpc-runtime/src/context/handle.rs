@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,8 @@ pub(super) struct ContextInner {
     pub(super) progress: Progress,
     /// The user that a server or a layer has authenticated.
     pub(super) principal: Mutex<Option<Principal>>,
+    /// Whether a part of the call ran for a user of [`Context::with_principal`].
+    pub(super) had_user: AtomicBool,
     /// The context from which this one is derived, whose progress and response are those of the
     /// call.
     pub(super) origin: Option<Context>,
@@ -366,6 +369,7 @@ impl Context {
             response: ResponseState::default(),
             progress: Progress::default(),
             principal: Mutex::default(),
+            had_user: AtomicBool::default(),
             origin: None,
         }))))
     }
@@ -432,6 +436,7 @@ impl Context {
             response: _,
             progress: _,
             principal: _,
+            had_user: _,
             origin,
         }) = self.inner()
         else {
@@ -443,6 +448,7 @@ impl Context {
             response: ResponseState::default(),
             progress: Progress::default(),
             principal: Mutex::default(),
+            had_user: AtomicBool::default(),
             origin: origin.clone().or_else(|| Some(self.clone())),
         }
     }

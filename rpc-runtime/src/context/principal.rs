@@ -130,7 +130,7 @@ impl Principal {
     ///
     /// `unauthenticated` for an empty subject, `invalid_argument` above [`PRINCIPAL_LIMIT`]; the
     /// text names the largest part.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         if self.subject().is_empty() {
             let text = "the credentials name no user: the subject is empty";
             return Err(Error::without_location(Code::Unauthenticated, text));

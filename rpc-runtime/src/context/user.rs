@@ -1,10 +1,11 @@
 //! The user of a call in its context.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::handle::ContextInner;
 use super::{Context, Principal};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::sync::MutexExt as _;
 
 /// The user of a call.
@@ -13,31 +14,51 @@ impl Context {
     /// authenticated, and for a service that calls on its own behalf.
     #[must_use]
     pub fn principal(&self) -> Option<Principal> {
+        let assigned = self.assigned_principal();
+        assigned.or_else(|| self.inner()?.propagated.principal.clone())
+    }
+
+    /// Returns the user that code of this server has set, not one that the caller has sent.
+    pub(crate) fn assigned_principal(&self) -> Option<Principal> {
         let inner = self.inner()?;
         if let Some(own) = &inner.local.principal {
             return Some(own.clone());
         }
-        let assigned = self.call()?.principal.lock_unpoisoned().clone();
-        assigned.or_else(|| inner.propagated.principal.clone())
+        self.call()?.principal.lock_unpoisoned().clone()
     }
 
     /// Sets the user of this call, for layers that authenticate. From now on every copy of the
     /// context has it: that of the handler, and [`Context::current`]. It replaces the user that the
     /// caller has sent.
     ///
-    /// Has no effect outside a call.
+    /// In an HTTP layer ([`Server::http_layer`](crate::Server::http_layer)) it sets the user of
+    /// what the layer hands on, before policies and rate limits, and no authenticator is asked
+    /// then.
     ///
     /// # Errors
     ///
-    /// `unauthenticated` for an empty subject, `invalid_argument` for a principal whose encoded
-    /// form is larger than [`PRINCIPAL_LIMIT`](super::PRINCIPAL_LIMIT); the text names the largest
-    /// part.
+    /// `failed_precondition` outside a call, for example on a task that a layer has spawned without
+    /// its context. `unauthenticated` for an empty subject, `invalid_argument` for a principal
+    /// whose encoded form is larger than [`PRINCIPAL_LIMIT`](super::PRINCIPAL_LIMIT); the text
+    /// names the largest part.
     pub fn set_principal(&self, principal: Principal) -> Result<(), Error> {
         principal.check()?;
-        if let Some(call) = self.call() {
-            *call.principal.lock_unpoisoned() = Some(principal);
-        }
+        let Some(call) = self.call() else {
+            let text = "there is no call here whose user can be set: call `Context::set_principal` on the context \
+                        of a request, or `Context::with_principal` for calls in a scope";
+            return Err(Error::without_location(Code::FailedPrecondition, text));
+        };
+        *call.principal.lock_unpoisoned() = Some(principal);
         Ok(())
+    }
+
+    /// Returns whether the call runs for a user, or a part of it did.
+    #[cfg(feature = "server")]
+    pub(crate) fn has_had_user(&self) -> bool {
+        let had_user = self
+            .call()
+            .is_some_and(|call| call.had_user.load(Ordering::Relaxed));
+        had_user || self.principal().is_some()
     }
 
     /// Returns a context with another user, for the calls that are made in its scope: a job that
@@ -56,6 +77,9 @@ impl Context {
     /// As [`set_principal`](Self::set_principal).
     pub fn with_principal(&self, principal: Principal) -> Result<Self, Error> {
         principal.check()?;
+        if let Some(call) = self.call() {
+            call.had_user.store(true, Ordering::Relaxed);
+        }
         let mut inner: ContextInner = self.copy();
         inner.local.principal = Some(principal);
         Ok(Self(Some(Arc::new(inner))))
@@ -65,6 +89,14 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_outside_a_call_is_an_error() {
+        let outside = Context::default();
+        let error = outside.set_principal(Principal::new("alice")).unwrap_err();
+        assert_eq!(error.code(), Code::FailedPrecondition);
+        assert!(outside.principal().is_none());
+    }
 
     #[test]
     fn every_copy_of_a_context_has_the_user() {

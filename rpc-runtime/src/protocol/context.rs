@@ -70,6 +70,15 @@ impl IncomingContext {
         self.id = id;
         self.builder.continue_layered(id, left);
     }
+
+    /// Sets the user that the application has authenticated before the call, in place of that of
+    /// the caller. An invalid one rejects the call.
+    pub(crate) fn set_principal(&mut self, principal: Principal) {
+        match principal.check() {
+            Ok(()) => self.builder.set_principal(principal),
+            Err(error) => self.rejection = Some(error),
+        }
+    }
 }
 
 /// Reads the context of a request.

@@ -54,10 +54,14 @@ impl Server {
     /// client in this process, which are not HTTP.
     ///
     /// The caller was identified before: a layer cannot change who calls. A layer that changes the
-    /// body of a signed request makes its signature invalid. To hand a value to handlers, a layer
-    /// inserts a context with it into the extensions of the request, whose own extensions handlers
-    /// of methods do not see:
-    /// `request.extensions_mut().insert(Context::current().with_extension(user))`.
+    /// body of a signed request makes its signature invalid.
+    ///
+    /// A layer that authenticates sets the user of the call, and then no authenticator is asked: by
+    /// [`Context::set_principal`](crate::Context::set_principal), or as layers of `tower-http` do,
+    /// by a [`Principal`](crate::Principal) in the extensions of the request. To hand another value
+    /// to handlers, a layer inserts a context with it into the extensions, whose own values
+    /// handlers of methods do not see:
+    /// `request.extensions_mut().insert(Context::current().with_extension(tenant))`.
     ///
     /// A server without HTTP layers runs as if they did not exist.
     ///

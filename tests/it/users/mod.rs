@@ -1,7 +1,9 @@
 //! Users of calls: authentication at an edge, and what goes by the user behind it.
 
 mod bad_credentials;
+mod before_calls;
 mod by_user;
+mod caches;
 mod forged;
 mod guesser;
 mod hostile;

@@ -80,11 +80,13 @@ impl Authentication {
         !self.authenticators.is_empty()
     }
 
-    /// Returns whether the stage has work for a call.
+    /// Returns whether the stage has work for a call. It has none if an HTTP layer, or the
+    /// application around a mounted router, has authenticated the user.
     pub(crate) fn applies(&self, context: &Context, required: Required) -> bool {
         !self.authenticators.is_empty()
             && required != Required::Nothing
             && context.has_untrusted_caller()
+            && context.principal().is_none()
     }
 
     /// Checks that the peer of a call may try the credentials of the call. Whether they are right

@@ -17,8 +17,8 @@ use http_body::Body;
 use tower_service::Service as _;
 use tracing::{Instrument as _, Span};
 
-use super::HttpResponse;
 use super::plain_response::{error_response, label, observe_response};
+use super::{HttpResponse, shared_caches};
 use crate::context::{Context, ContextBuilder};
 use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
@@ -134,6 +134,8 @@ impl<'a> PlainCall<'a> {
         match outcome.unwrap_or_else(|| Err(Failure::Failed(Error::deadline_exceeded()))) {
             Ok(mut response) => {
                 explain_verb(&verb, &mut response);
+                let has_users = self.inner.authentication().has_authenticators();
+                shared_caches::mark(&verb, &context, has_users, &mut response);
                 self.finish(observation, response, admitted, context, memory.to_owned())
             }
             Err(failure) => self.fail(observation, failure, &context),

@@ -135,7 +135,7 @@ impl LayeredRequest {
         layers: &HttpService,
         incoming: IncomingContext,
         request: http::Request<B>,
-        rest: fn(Arc<Self>, http::Request<AxumBody>) -> HttpFuture,
+        rest: fn(Arc<Self>, Context, http::Request<AxumBody>) -> HttpFuture,
     ) -> HttpResponse
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -149,9 +149,9 @@ impl LayeredRequest {
         };
         let unread = UnreadBody::of(&head, &body);
         let is_builtin = self.is_builtin(head.uri.path());
-        let this = Arc::clone(&self);
+        let (this, of_layers) = (Arc::clone(&self), context.clone());
         head.extensions.insert(Rest(Arc::new(move |request| {
-            rest(Arc::clone(&this), request)
+            rest(Arc::clone(&this), of_layers.clone(), request)
         })));
         if let Some(address) = self.peer.address() {
             head.extensions.insert(PeerAddress(address));

@@ -9,6 +9,7 @@ mod http_fallback;
 mod layered;
 mod pending_call;
 mod plain_response;
+mod shared_caches;
 
 use std::error::Error as StdError;
 use std::pin::Pin;
@@ -25,7 +26,7 @@ pub(crate) use self::health::PROBE_PATHS;
 use self::http_fallback::PlainCall;
 use self::layered::LayeredRequest;
 use self::pending_call::{PendingCall, STOPPING_RETRY_AFTER};
-use crate::context::{ContextBuilder, PeerInfo};
+use crate::context::{Context, ContextBuilder, PeerInfo, Principal};
 use crate::error::{Code, Error};
 use crate::protocol::connect::{CallRejection, RejectionFormat};
 use crate::protocol::context::{self, IncomingContext};
@@ -67,15 +68,27 @@ where
 /// Handles a request that the HTTP layers of the server hand on.
 fn dispatch_layered(
     layered: Arc<LayeredRequest>,
-    request: http::Request<axum::body::Body>,
+    of_layers: Context,
+    mut request: http::Request<axum::body::Body>,
 ) -> HttpFuture {
     Box::pin(async move {
+        if let Some(user) = user_of_layers(&of_layers, request.extensions()) {
+            request.extensions_mut().insert(user);
+        }
         let inside = layered.hand_on();
         let (inner, peer, memory) = (&layered.inner, &layered.peer, &layered.memory);
         let response = enter(inner, peer, memory, request, |_| (), Some(&layered)).await;
         inside.end();
         Ok(response.map(axum::body::Body::new))
     })
+}
+
+/// Returns the user that HTTP layers have set: on a context that they leave in the extensions of
+/// the request, on the one in whose scope they run the rest, or on the one in which they ran.
+fn user_of_layers(of_layers: &Context, extensions: &http::Extensions) -> Option<Principal> {
+    let left = extensions.get().and_then(Context::assigned_principal);
+    left.or_else(|| Context::current().assigned_principal())
+        .or_else(|| of_layers.assigned_principal())
 }
 
 /// Handles a request, which `layered` describes if it comes from the HTTP layers.
@@ -109,6 +122,13 @@ where
         incoming.continue_layered(layered.id, left.as_ref());
     } else {
         record_stripped(inner, &incoming);
+    }
+    // Only code of the application adds extensions: layers, and the application around a mounted
+    // router.
+    if (layered.is_some() || peer.is_mounted())
+        && let Some(user) = head.extensions.get::<Principal>()
+    {
+        incoming.set_principal(user.clone());
     }
     incoming.builder = incoming.builder.peer(PeerInfo {
         address: peer.address(),

@@ -12,7 +12,7 @@ use http::header::{CONNECTION, CONTENT_ENCODING, EXPECT, HeaderValue};
 use http::{Method as Verb, Version, request};
 use http_body::Body;
 
-use super::HttpResponse;
+use super::{HttpResponse, shared_caches};
 use crate::compression::{self, DecompressError, Encoding};
 use crate::context::{Context, ContextBuilder};
 use crate::descriptor::MethodDescriptor;
@@ -102,6 +102,8 @@ impl<'a> PendingCall<'a> {
             Ok(message) => {
                 let metadata = context.metadata().clone();
                 let message = middleware::Body::message(message);
+                let is_get = self.head.method == Verb::GET;
+                let cached = is_get.then(|| context.clone());
                 let request = Request::new(route.method(), context, metadata, message);
                 let response = self
                     .inner
@@ -110,7 +112,12 @@ impl<'a> PendingCall<'a> {
                 if response.is_aborted() {
                     return abort();
                 }
-                return write(response, Accepts::read(self.head), memory);
+                let mut response = write(response, Accepts::read(self.head), memory);
+                if let Some(context) = cached {
+                    let has_users = self.inner.authentication().has_authenticators();
+                    shared_caches::mark(&Verb::GET, &context, has_users, &mut response);
+                }
+                return response;
             }
             Err(BodyError::Rejected(refusal)) => (refusal, None, Some(&mut body)),
             Err(BodyError::Unreadable(error)) => (error.into(), None, None),
