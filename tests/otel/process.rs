@@ -24,8 +24,9 @@ fn server(options: &[&str]) -> Command {
         }
     }
     command.env("RUST_LOG", "info");
+    // The stop is over before a batch is due.
     command
-        .args(["back", "--listen", "127.0.0.1:0"])
+        .args(["back", "--listen", "127.0.0.1:0", "--lame-duck", "0s"])
         .args(options);
     command
 }
