@@ -94,8 +94,8 @@ async fn a_plain_route_is_limited_by_roles() {
         ("/b", ALICE, 429),
         // All routes that no limit of the user names are one.
         ("/a", BOB, 200),
-        ("/b", BOB, 200),
-        ("/a", BOB, 429),
+        ("/a", BOB, 200),
+        ("/b", BOB, 429),
     ] {
         let lines = [("authorization", user)];
         let page = raw.ask(request("GET", path, &lines, b"")).await;
