@@ -103,6 +103,8 @@ pub struct MethodDescriptor {
     pub http_get: Option<&'static str>,
     /// The path at which the method can be called by `POST` too: `#[rpc(post = "/users")]`.
     pub http_post: Option<&'static str>,
+    /// Whether the response at these paths is the value itself, without `result`: `#[rpc(bare)]`.
+    pub http_bare: bool,
 }
 
 impl MethodDescriptor {
@@ -130,6 +132,7 @@ impl MethodDescriptor {
             deprecated: false,
             http_get: None,
             http_post: None,
+            http_bare: false,
         }
     }
 
@@ -216,6 +219,13 @@ impl MethodDescriptor {
     #[must_use]
     pub const fn http_post(mut self, path: &'static str) -> Self {
         self.http_post = Some(path);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn http_bare(mut self) -> Self {
+        self.http_bare = true;
         self
     }
 

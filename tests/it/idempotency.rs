@@ -2,6 +2,8 @@
 
 /// Repeats of calls that are running, or whose response was lost.
 mod repeats;
+/// Keys that go on to another service.
+mod services;
 /// A store outside of the process.
 pub(crate) mod shelf;
 /// Stores that fail, are full, or outlive the server.

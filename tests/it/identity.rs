@@ -3,6 +3,8 @@
 
 /// The parts of a request that a signature covers, and replays.
 mod covered;
+/// Requests that start in a task or a handler of a server.
+mod jobs;
 
 use std::sync::{Arc, Mutex};
 

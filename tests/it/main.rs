@@ -62,6 +62,8 @@ mod http2_unprocessed;
 /// HTTP/2 clients: requests that wait for a connection or a stream.
 #[cfg(unix)]
 mod http2_waits;
+/// Methods whose value is the whole response at their HTTP paths.
+mod http_bare;
 /// HTTP layers: those of tower-http, and the stages around them.
 mod http_layers;
 /// Methods at HTTP paths.

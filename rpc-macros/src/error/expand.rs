@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Member, Type};
+use syn::{Data, DeriveInput, Member, Type};
 
 use super::model::{ErrorEnum, Field, Variant, VariantKind, VariantStyle};
 
@@ -63,6 +63,45 @@ pub(super) fn error_enum(error: &ErrorEnum) -> TokenStream {
     }
 }
 
+/// Expands implementations without content, for an enum with mistakes: its uses would otherwise be
+/// reported as further errors. Nothing for an item that cannot have them.
+pub(super) fn placeholder(input: &DeriveInput) -> TokenStream {
+    let ident = &input.ident;
+    let has_options = input.attrs.iter().any(|attr| attr.path().is_ident("rpc"));
+    let Data::Enum(data) = &input.data else {
+        return TokenStream::new();
+    };
+    // The path of the runtime may be one of the options with a mistake.
+    if has_options || !input.generics.params.is_empty() {
+        return TokenStream::new();
+    }
+    let fields = data.variants.iter().flat_map(|variant| &variant.fields);
+    let converts = fields
+        .flat_map(|field| &field.attrs)
+        .any(|attr| attr.path().is_ident("from"));
+    let from_error = (!converts).then(|| {
+        quote_spanned! {Span::mixed_site()=>
+            impl ::core::convert::From<__rpc::Error> for #ident {
+                fn from(_: __rpc::Error) -> Self { loop {} }
+            }
+        }
+    });
+    quote_spanned! {Span::mixed_site()=>
+        const _: () = {
+            use ::rpc_runtime::__private as __rpc;
+            impl __rpc::RpcError for #ident {
+                fn code(&self) -> __rpc::Code { loop {} }
+                fn into_error(self) -> __rpc::Error { loop {} }
+                fn from_error(_: &__rpc::Error) -> Self { loop {} }
+            }
+            impl<__E: __rpc::RpcError> ::core::convert::From<__rpc::Remote<__E>> for #ident {
+                fn from(_: __rpc::Remote<__E>) -> Self { loop {} }
+            }
+            #from_error
+        };
+    }
+}
+
 // === the three methods of `RpcError`: a match arm for each variant ===
 
 /// Returns whether the variable of a field, which has its name, is not in snake case. The lint is
@@ -115,10 +154,16 @@ fn into_error(variant: &Variant) -> TokenStream {
                     #public #not_executed #(#fields)* .finish(),
             }
         }
-        VariantKind::From { reason, field } => {
+        VariantKind::From {
+            reason,
+            public,
+            field,
+        } => {
             let (pattern, reason) = (wrapping(variant, field), &reason.text);
+            let function = if *public { "pass_on_public" } else { "pass_on" };
+            let function = Ident::new(function, type_span(&field.ty));
             quote_spanned! {type_span(&field.ty)=>
-                #pattern => __rpc::pass_on(#reason, __rpc::RpcError::into_error(__inner)),
+                #pattern => __rpc::#function(#reason, __rpc::RpcError::into_error(__inner)),
             }
         }
         VariantKind::Other { field, .. } => {
@@ -146,7 +191,7 @@ fn from_error(variant: &Variant) -> Option<TokenStream> {
             let values = fields.iter().map(|field| (field, received(field)));
             (&reason.text, with(variant, values))
         }
-        VariantKind::From { reason, field } => {
+        VariantKind::From { reason, field, .. } => {
             let value = quote_spanned!(type_span(&field.ty)=> __rpc::RpcError::from_error(&__payload.inner(__error)));
             (&reason.text, with(variant, [(field, value)]))
         }

@@ -13,8 +13,12 @@ use crate::errors::Errors;
 /// Expands the derive.
 pub(crate) fn rpc_error(item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
+    let mut placeholder = TokenStream::new();
     let model = match syn::parse2::<DeriveInput>(item) {
-        Ok(input) => parse::error_enum(input, &mut errors),
+        Ok(input) => {
+            placeholder = expand::placeholder(&input);
+            parse::error_enum(input, &mut errors)
+        }
         Err(error) => {
             errors.push(error);
             None
@@ -26,6 +30,10 @@ pub(crate) fn rpc_error(item: TokenStream) -> TokenStream {
     match model {
         Some(model) if errors.is_empty() => expand::error_enum(&model),
         // A derive does not emit the enum itself.
-        _ => errors.to_compile_errors(),
+        _ => {
+            let mut tokens = errors.to_compile_errors();
+            tokens.extend(placeholder);
+            tokens
+        }
     }
 }

@@ -57,7 +57,12 @@ pub(super) enum VariantKind {
         fields: Vec<Field>,
     },
     /// `#[rpc(from)]`: the error of a dependency.
-    From { reason: Reason, field: Field },
+    From {
+        reason: Reason,
+        /// Whether every caller receives the fields of the inner variants that are public.
+        public: bool,
+        field: Field,
+    },
     /// `#[rpc(other)]`: any other error. `converts` is true if another derive generates the
     /// conversion from the field.
     Other { field: Field, converts: bool },

@@ -108,6 +108,7 @@ fn variant(variant: syn::Variant, options: &ParsedOptions, errors: &mut Errors) 
         }
         (Some(_), None) => VariantKind::From {
             reason: reason(options, &ident),
+            public: options.flag("public").is_some(),
             field: wrapped(&ident, fields, options, errors)?,
         },
         (None, Some(_)) => VariantKind::Other {
@@ -163,10 +164,9 @@ fn wrapped(
     errors: &mut Errors,
 ) -> Option<Field> {
     let is_other = options.flag("other").is_some();
-    for option in ["code", "public", "not_executed"]
-        .into_iter()
-        .chain(is_other.then_some("reason"))
-    {
+    let of_other = is_other.then_some(["public", "reason"]);
+    let options_of_inner = ["code", "not_executed"].into_iter();
+    for option in options_of_inner.chain(of_other.into_iter().flatten()) {
         if let Some(option) = options.key(option) {
             errors.at(
                 option,

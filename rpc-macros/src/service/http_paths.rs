@@ -24,6 +24,9 @@ impl HttpPaths {
         if let Some(path) = &method.get {
             check_get(method, path, errors);
         }
+        if let Some(bare) = &method.bare {
+            check_bare(method, bare, errors);
+        }
         for (verb, path) in [("get", &method.get), ("post", &method.post)] {
             let Some(path) = path else {
                 continue;
@@ -132,8 +135,23 @@ fn check_get(method: &Method, path: &LitStr, errors: &mut Errors) {
     if method.message {
         errors.at(
             path,
-            "the arguments of `get` are captures and query parameters, and message style has none: remove `message`, \
-             or use `post`",
+            "the arguments of `get` are captures and query parameters, and message style has none: write `bare` in place \
+             of `message` for a response without `result`, or use `post`",
+        );
+    }
+}
+
+/// Checks that a method whose value is the whole response at its HTTP paths has one.
+fn check_bare(method: &Method, bare: &Ident, errors: &mut Errors) {
+    if method.get.is_none() && method.post.is_none() {
+        errors.at(
+            bare,
+            "`bare` is about the response at an HTTP path: add `get = \"…\"` or `post = \"…\"`",
+        );
+    } else if method.message {
+        errors.at(
+            bare,
+            "the response of a method in message style is the value itself: remove `bare`",
         );
     }
 }

@@ -84,6 +84,8 @@ pub(crate) struct Method {
     pub(crate) get: Option<LitStr>,
     /// `post = "/users"`
     pub(crate) post: Option<LitStr>,
+    /// `#[rpc(bare)]`: the response at these paths is the value itself.
+    pub(crate) bare: Option<Ident>,
     /// `#[rpc(message)]`, here or on the trait.
     pub(crate) message: bool,
     pub(crate) detached: Option<Ident>,

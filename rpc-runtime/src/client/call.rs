@@ -11,7 +11,7 @@ use super::Client;
 use super::handle::CallHandle;
 use super::stack::{self, CallParts, CallResult, OutgoingCall, OwnOptions};
 use crate::compression::Compression;
-use crate::context::{Context, RequestId};
+use crate::context::{Context, Principal, RequestId};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Error, Remote};
 use crate::metadata::{InvalidMetadata, Metadata};
@@ -157,6 +157,45 @@ impl<T: 'static, E: 'static> Call<T, E> {
     /// Sets the maximum size of the response in bytes; see [`Client::message_limit`].
     pub fn message_limit(self, bytes: usize) -> Self {
         self.change(|parts| parts.options.message_limit = Some(bytes))
+    }
+
+    /// Makes the call for another user than that of the [`Context`]: in a test, or in a job that
+    /// works for several users. It is the user that [`Context::with_principal`] sets.
+    ///
+    /// ```
+    /// use rpc_runtime::Principal;
+    /// use rpc_runtime::prelude::*;
+    ///
+    /// #[rpc_service]
+    /// trait Greeter {
+    ///     async fn greet(&self) -> Result<String>;
+    /// }
+    ///
+    /// struct English;
+    ///
+    /// impl Greeter for English {
+    ///     async fn greet(&self) -> Result<String> {
+    ///         let user = Context::current().principal();
+    ///         let user = user.or_error(Code::Unauthenticated, "log in first")?;
+    ///         Ok(format!("Hello {}", user.subject()))
+    ///     }
+    /// }
+    ///
+    /// #[tokio::main(flavor = "current_thread")]
+    /// async fn main() {
+    ///     let greeter = GreeterClient::local(English);
+    ///     let text = greeter.greet().as_user(Principal::new("ada")).await;
+    ///     assert_eq!(text.unwrap(), "Hello ada");
+    ///     assert_eq!(greeter.greet().await.unwrap_err().code(), Code::Unauthenticated);
+    /// }
+    /// ```
+    ///
+    /// A principal that is not valid is the error of the call, which is not sent.
+    pub fn as_user(self, principal: Principal) -> Self {
+        self.change(|parts| match parts.context.with_principal(principal) {
+            Ok(context) => parts.context = context,
+            Err(error) => parts.body = Err(error),
+        })
     }
 
     /// Adds a metadata entry, sent as a header. An invalid name or value fails the call with

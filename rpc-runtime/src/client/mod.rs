@@ -311,9 +311,11 @@ impl Client {
     /// Signs calls with the given keys, as required by servers with
     /// [`Server::identity`](crate::Server::identity).
     ///
-    /// Set it for calls that are made outside of a handler: by a tool, a job, or a background task
-    /// of a server. Calls made by a handler are signed with the keys of its server unless the
-    /// client has keys. Calls within one process are not signed.
+    /// Set it for calls that are made outside of a server: by a tool, or a job that is a process of
+    /// its own. The calls of handlers and of [background tasks](crate::Server::task), also in the
+    /// scope of [`Context::for_request`](crate::Context::for_request), are signed with the keys of
+    /// their server, unless the client has keys. Calls in a plain `tokio::spawn` have no server.
+    /// Calls within one process are not signed.
     ///
     /// ```no_run
     /// use rpc_runtime::{Client, IdentityKeys};

@@ -146,7 +146,7 @@ impl Attempts {
     /// executed. Adds the number of attempts, and why there were no more, to the message. Adds
     /// nothing if there was one attempt and no reason is given.
     fn finish(&self, error: &mut Error, reason: Option<&str>) {
-        if self.maybe_executed {
+        if self.maybe_executed && !error.is_safe_to_repeat() {
             error.set_execution(Execution::Unknown);
         }
         let attempts = self.sent;

@@ -74,7 +74,9 @@ fn checked_debug(text: Vec<u8>) -> Option<RawJson> {
 pub(crate) struct ErrorInfo {
     #[prost(string, tag = "1")]
     pub(crate) reason: String,
+    /// Missing if the reason is that of a dependency, in a variant with `#[rpc(from)]`.
     #[prost(string, tag = "2")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) domain: String,
     #[prost(btree_map = "string, string", tag = "3")]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

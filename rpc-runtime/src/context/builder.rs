@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 #[cfg(feature = "server")]
 use super::Principal;
+use super::handle::LocalValues;
 use super::{Context, ContextInner, PeerInfo, Propagated, ServerInfo, TraceContext};
 use crate::descriptor::MethodDescriptor;
 use crate::metadata::Metadata;
@@ -21,8 +22,13 @@ impl Context {
         ContextBuilder::new(propagated)
     }
 
-    /// Creates the context of a request that starts here: a job, a message from a queue, a test. If
-    /// it is created in a handler, the calls in its scope count as calls of the handler.
+    /// Creates the context of a request that starts here: a job, a message from a queue, a test.
+    /// Outside a context, calls of one job have different request IDs.
+    ///
+    /// In a [background task](crate::Server::task) or a handler of a server it is a request of that
+    /// server: its calls have the server's name and are signed with its keys, and flags have its
+    /// values. It has no caller, user, deadline, trace and baggage. In a handler, the calls in its
+    /// scope count as calls of the handler. [`with_trace`](Self::with_trace) starts a trace.
     ///
     /// ```
     /// use rpc_runtime::{Context, RequestId};
@@ -32,8 +38,14 @@ impl Context {
     /// ```
     #[must_use]
     pub fn for_request(id: RequestId) -> Self {
+        let server_info = Self::with_current(|current| current.server_info().cloned());
         Self(Some(Arc::new(ContextInner {
             propagated: Propagated::new(id),
+            local: LocalValues {
+                server_info,
+                starts_here: true,
+                ..LocalValues::default()
+            },
             origin: Self::with_current(Self::call_of_server),
             ..ContextInner::default()
         })))

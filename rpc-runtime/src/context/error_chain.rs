@@ -18,7 +18,7 @@ const CHAIN_COUNT: usize = 4;
 impl Context {
     /// Returns whether a call in this context is made for the caller of a server.
     pub(crate) fn is_of_request(&self) -> bool {
-        self.server_info().is_some() && self.id().is_some()
+        self.server_info().is_some() && self.id().is_some() && !self.starts_here()
     }
 
     /// Records a variant that a dependency has sent: its fingerprint, and whether it was retried

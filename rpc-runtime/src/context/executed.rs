@@ -56,7 +56,10 @@ impl Context {
     /// Decides whether an error of the handler means that nothing was done. That of a dependency
     /// that did nothing does, if no other call of the handler may have been executed.
     pub(crate) fn settle_execution(&self, error: &mut Error) {
-        if error.execution() == Execution::DependencyNotExecuted {
+        if error.execution() == Execution::DependencySafeToRepeat {
+            // The dependency does not know what else this handler does.
+            error.set_execution(Execution::Unknown);
+        } else if error.execution() == Execution::DependencyNotExecuted {
             error.set_execution(if self.has_called() {
                 Execution::Unknown
             } else {

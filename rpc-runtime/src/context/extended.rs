@@ -67,8 +67,8 @@ impl Context {
             return self;
         };
         let is_of_call = self.call().is_some_and(|own| std::ptr::eq(own, of_call));
-        // A context of `for_request` belongs to the call, and has nothing of it.
-        if is_of_call && self.server_info().is_some() == call.server_info().is_some() {
+        // A context of `for_request` belongs to the call, and has nothing of its caller.
+        if is_of_call && self.starts_here() == call.starts_here() {
             return self;
         }
         let mut local = inner.local.clone();

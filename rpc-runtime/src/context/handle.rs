@@ -63,6 +63,8 @@ pub(super) struct LocalValues {
     /// The keys that sign an outgoing call.
     pub(super) identity: Option<IdentityKeys>,
     pub(super) method: Option<&'static MethodDescriptor>,
+    /// Whether the request starts here, see [`Context::for_request`].
+    pub(super) starts_here: bool,
     /// The trace of an external caller. It is linked to and not continued.
     pub(super) trace_link: Option<TraceContext>,
     /// Whether the caller is not trusted.
@@ -316,6 +318,11 @@ impl Context {
     /// Returns the keys that sign an outgoing call with this context.
     pub(crate) fn identity(&self) -> Option<&IdentityKeys> {
         self.inner()?.local.identity.as_ref()
+    }
+
+    /// Returns whether the request starts here and has no caller.
+    pub(crate) fn starts_here(&self) -> bool {
+        self.inner().is_some_and(|inner| inner.local.starts_here)
     }
 
     /// Returns the server that handles or makes the call.

@@ -1,6 +1,6 @@
 //! The statement of an error whether its call was executed.
 
-use super::{Error, Execution};
+use super::{Code, Error, Execution};
 
 /// Whether the call was executed.
 impl Error {
@@ -35,10 +35,61 @@ impl Error {
         self.with_execution(Execution::Unknown)
     }
 
+    /// States that the call may have been executed, and that running it again with the same
+    /// idempotency key is safe, because every effect that it may have had is under that key.
+    ///
+    /// The server does not keep the error as the result for the key: the next call with the key
+    /// runs the handler. Callers see it by [`is_safe_to_repeat`](Self::is_safe_to_repeat). For the
+    /// error of a call, use [`Remote::safe_to_repeat`](crate::Remote::safe_to_repeat). Without an
+    /// idempotency key the statement changes nothing.
+    ///
+    /// A handler with an effect that is not under the key must not say it: the effect would happen
+    /// twice.
+    ///
+    /// ```
+    /// use rpc_runtime::{Code, Error};
+    ///
+    /// let error = Error::new(Code::Unavailable, "the payment is not known yet").safe_to_repeat();
+    /// assert!(error.is_safe_to_repeat() && !error.is_not_executed());
+    /// ```
+    #[must_use]
+    pub fn safe_to_repeat(self) -> Self {
+        self.with_execution(Execution::SafeToRepeat)
+    }
+
     /// Returns whether it is known that nothing was done. If not, the call may have been executed.
     #[must_use]
     pub fn is_not_executed(&self) -> bool {
-        self.0.execution != Execution::Unknown
+        use Execution::{DependencyNotExecuted, NotExecuted, NotProcessed};
+        matches!(
+            self.0.execution,
+            NotExecuted | DependencyNotExecuted | NotProcessed
+        )
+    }
+
+    /// Returns whether the outcome of the call is unknown, and the service states that its handler
+    /// may run again with the same idempotency key.
+    #[must_use]
+    pub fn is_safe_to_repeat(&self) -> bool {
+        use Execution::{DependencySafeToRepeat, SafeToRepeat};
+        matches!(self.0.execution, SafeToRepeat | DependencySafeToRepeat)
+    }
+
+    /// Returns whether the result for an idempotency key is still open: the handler may run again.
+    pub(crate) fn leaves_key_free(&self) -> bool {
+        self.is_not_executed() || self.0.execution == Execution::SafeToRepeat
+    }
+
+    /// Makes the statement of [`Remote::safe_to_repeat`](crate::Remote::safe_to_repeat), unless the
+    /// service has answered with a final result.
+    pub(super) fn dependency_is_safe_to_repeat(&mut self) {
+        let transient = matches!(
+            self.0.code,
+            Code::Unavailable | Code::DeadlineExceeded | Code::Canceled
+        );
+        if transient || self.0.failed_call.is_some() || self.is_not_executed() {
+            self.0.execution = Execution::SafeToRepeat;
+        }
     }
 
     pub(crate) fn with_execution(mut self, execution: Execution) -> Self {
@@ -58,11 +109,13 @@ impl Error {
     pub(super) fn execution_of_dependency(&mut self) {
         if self.is_not_executed() {
             self.0.execution = Execution::DependencyNotExecuted;
+        } else if self.is_safe_to_repeat() {
+            self.0.execution = Execution::DependencySafeToRepeat;
         }
     }
 
     /// Takes over what is known of the dependency's call from `original`, unless this error states
-    /// that nothing was done.
+    /// something itself.
     pub(super) fn adopt_execution(&mut self, original: &Self) {
         if self.0.execution == Execution::Unknown {
             self.0.execution = original.0.execution;

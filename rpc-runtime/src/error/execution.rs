@@ -18,6 +18,12 @@ pub(crate) enum Execution {
     /// that this service handles may have done something else. Also the statement of a variant with
     /// `#[rpc(not_executed)]`.
     DependencyNotExecuted,
+    /// The call may have been executed, and running it again with the same idempotency key is safe:
+    /// the statement of the handler.
+    SafeToRepeat,
+    /// The same of a call that this process made. It says nothing of the call that this service
+    /// handles.
+    DependencySafeToRepeat,
     /// Nothing was done of one attempt: the server did not process the request (`GOAWAY`,
     /// `REFUSED_STREAM`). This is about a connection or a moment, and is no evidence against the
     /// server.

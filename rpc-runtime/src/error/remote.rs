@@ -91,6 +91,41 @@ impl<E> Remote<E> {
         self.error.is_not_executed()
     }
 
+    /// Returns whether the service states that its handler may run again with the same idempotency
+    /// key; see [`Error::is_safe_to_repeat`].
+    #[must_use]
+    pub fn is_safe_to_repeat(&self) -> bool {
+        self.error.is_safe_to_repeat()
+    }
+
+    /// States that the handler which returns this error may run again with the same idempotency
+    /// key: it passes its key on to this call, or the call is idempotent, and it has no effect
+    /// that is not under the key.
+    ///
+    /// A lost response, or `unavailable`, `deadline_exceeded` or `canceled` of the service, is then
+    /// not kept as the result for the key of the handler. Any other error that the service has
+    /// returned is a result, and is kept.
+    ///
+    /// ```
+    /// use rpc_runtime::prelude::*;
+    ///
+    /// #[rpc_service(package = "example.v1")]
+    /// trait Till {
+    ///     async fn charge(&self, #[rpc(idempotency_key)] key: &str, cents: u64) -> Result<u64>;
+    /// }
+    ///
+    /// /// The handler of a method with the idempotency key `key`.
+    /// async fn place(till: &TillClient, key: &str) -> Result<u64> {
+    ///     let payment = till.charge(key, 350).await.map_err(Remote::safe_to_repeat)?;
+    ///     Ok(payment)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn safe_to_repeat(mut self) -> Self {
+        self.error.dependency_is_safe_to_repeat();
+        self
+    }
+
     /// Returns the received error without its type.
     #[must_use]
     pub fn as_error(&self) -> &Error {

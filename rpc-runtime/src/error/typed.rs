@@ -102,16 +102,29 @@ pub trait IntoError {
 /// Wraps a dependency's error in the variant `reason` of the service's own enum.
 #[doc(hidden)]
 #[must_use]
-pub fn pass_on(reason: &'static str, mut error: Error) -> Error {
+pub fn pass_on(reason: &'static str, error: Error) -> Error {
+    in_variant(reason, error, false)
+}
+
+/// Does the same for a variant with `#[rpc(from, public)]`: every caller receives the fields of an
+/// inner variant that is public itself.
+#[doc(hidden)]
+#[must_use]
+pub fn pass_on_public(reason: &'static str, error: Error) -> Error {
+    in_variant(reason, error, true)
+}
+
+fn in_variant(reason: &'static str, mut error: Error, public: bool) -> Error {
     let inner = error
         .payload()
         .map(|payload| Box::new(Payload::clone(payload)));
+    let is_public = inner.as_ref().is_some_and(|inner| inner.public);
     error.pass_in_variant();
     error.set_payload(Some(Arc::new(Payload {
         reason: reason.to_owned(),
         fields: BTreeMap::new(),
         inner,
-        public: false,
+        public: public && is_public,
         reason_only: false,
     })));
     error

@@ -10,6 +10,8 @@ mod far_end;
 mod other_ways;
 /// The `Ping` of an edge.
 mod ping;
+/// Public variants inside of variants of another enum.
+mod public_inner;
 /// The ways of an error through a service.
 mod relay;
 /// Repeats of calls with idempotency keys.

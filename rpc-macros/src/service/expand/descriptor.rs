@@ -161,6 +161,9 @@ fn options(method: &Method) -> TokenStream {
         let path = path.value();
         options.extend(quote_spanned!(Span::mixed_site()=> .http_post(#path)));
     }
+    if method.bare.is_some() {
+        options.extend(quote_spanned!(Span::mixed_site()=> .http_bare()));
+    }
     if method.message {
         options.extend(quote_spanned!(Span::mixed_site()=> .message_style()));
     }

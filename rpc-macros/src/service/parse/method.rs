@@ -24,6 +24,7 @@ const METHOD: OptionSet = OptionSet {
         OptionSpec::flag("detached"),
         OptionSpec::with("get", r#"get = "/users/{id}""#, ValueKind::Str),
         OptionSpec::with("post", r#"post = "/users""#, ValueKind::Str),
+        OptionSpec::flag("bare"),
     ],
 };
 
@@ -80,6 +81,7 @@ pub(crate) fn method(item: TraitItem, message: bool, errors: &mut Errors) -> Opt
         timeout,
         get: options.str("get").cloned(),
         post: options.str("post").cloned(),
+        bare: options.flag("bare").cloned(),
         message: message || options.flag("message").is_some(),
         detached: options.flag("detached").cloned(),
         default_body: default,

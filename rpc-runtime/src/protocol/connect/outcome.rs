@@ -4,6 +4,7 @@
 //! | header | value | meaning |
 //! | --- | --- | --- |
 //! | `x-rpc-outcome` | `not-executed` | the server did nothing of the call |
+//! | `x-rpc-outcome` | `safe-to-repeat` | the outcome is unknown; a call with the same idempotency key runs the handler again, which is safe |
 //! | `x-rpc-retry` | `no` | a retry is of no use: a client closer to the failure has retried, or a repeat gets the same error |
 //! | `x-rpc-origin` | `dependency` | the failure is that of a service behind the server, which works itself: a client gives it no fewer calls |
 //!
@@ -20,13 +21,18 @@ static RETRY: HeaderName = HeaderName::from_static("x-rpc-retry");
 static ORIGIN: HeaderName = HeaderName::from_static("x-rpc-origin");
 
 const NOT_EXECUTED: &str = "not-executed";
+const SAFE_TO_REPEAT: &str = "safe-to-repeat";
 const NO: &str = "no";
 const DEPENDENCY: &str = "dependency";
 
 /// Writes the headers of an error.
 pub(super) fn write(error: &Error, headers: &mut HeaderMap) {
-    if error.is_not_executed() {
-        headers.insert(OUTCOME.clone(), HeaderValue::from_static(NOT_EXECUTED));
+    let outcome = match error.execution() {
+        Execution::SafeToRepeat => Some(SAFE_TO_REPEAT),
+        _ => error.is_not_executed().then_some(NOT_EXECUTED),
+    };
+    if let Some(outcome) = outcome {
+        headers.insert(OUTCOME.clone(), HeaderValue::from_static(outcome));
     }
     if error.retries_exhausted() {
         headers.insert(RETRY.clone(), HeaderValue::from_static(NO));
@@ -46,6 +52,8 @@ pub(super) fn read(error: &mut Error, headers: &HeaderMap) {
     let has = |name, value| context::one(headers, name) == Some(value);
     if has(&OUTCOME, NOT_EXECUTED) {
         error.set_execution(Execution::NotExecuted);
+    } else if has(&OUTCOME, SAFE_TO_REPEAT) {
+        error.set_execution(Execution::SafeToRepeat);
     }
     if has(&RETRY, NO) {
         error.set_retries_exhausted(true);

@@ -9,6 +9,7 @@ use serde::de::IgnoredAny;
 use crate::codec::json::same_name;
 use crate::descriptor::{ArgumentDescriptor, MethodDescriptor};
 use crate::error::{Code, Error};
+use crate::middleware::{Body, Response};
 use crate::protocol::connect::{self, CallRejection, RequestHead};
 
 /// The JSON values that an argument accepts, by which its text is read.
@@ -74,6 +75,22 @@ impl Parameter {
     }
 }
 
+/// Returns the value of a response message. `None` if the message has another form, which a layer
+/// may have given to it.
+fn bare_value(message: &Bytes) -> Option<Bytes> {
+    if message == "{}" {
+        return Some(Bytes::from_static(b"null"));
+    }
+    let prefix = br#"{"result":"#;
+    let end = message.len().checked_sub(1)?;
+    if !message.starts_with(prefix) || !message.ends_with(b"}") {
+        return None;
+    }
+    let value = message.slice(prefix.len()..end);
+    serde_json::from_slice::<IgnoredAny>(&value).ok()?;
+    Some(value)
+}
+
 /// The values of captures by the names of their arguments, as in the path.
 pub(crate) type Captures = Vec<(&'static str, String)>;
 
@@ -125,6 +142,19 @@ impl BoundRequest {
         }
         merged.extend_from_slice(fields);
         Ok(merged.into())
+    }
+
+    /// Makes the value of a method with `#[rpc(bare)]` the whole response.
+    pub(crate) fn finish(&self, response: &mut Response) {
+        if !self.method.http_bare {
+            return;
+        }
+        let message = response.body_mut().and_then(Body::message_mut);
+        if let Some(message) = message
+            && let Some(value) = bare_value(message)
+        {
+            *message = value;
+        }
     }
 
     /// Returns the JSON object of the captures and the parameters of a query.

@@ -46,11 +46,12 @@ impl Outcome {
     }
 
     /// Returns whether the outcome is stored for repeats: a value, and every error except one of
-    /// which it is known that nothing was done ([`Error::is_not_executed`]). Otherwise the handler
+    /// which it is known that nothing was done ([`Error::is_not_executed`]), or of which the
+    /// handler states that it may run again ([`Error::safe_to_repeat`]). Otherwise the handler
     /// may have done part of its work, which must not be done twice, whatever the code.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        !self.error().is_some_and(Error::is_not_executed)
+        !self.error().is_some_and(Error::leaves_key_free)
     }
 
     /// Returns its approximate size in memory, in bytes, with all that an error holds except its
@@ -325,6 +326,8 @@ mod tests {
             let error = || Error::new(code, "why");
             assert!(Outcome::from(error()).is_final(), "{code}");
             assert!(!Outcome::from(error().not_executed()).is_final(), "{code}");
+            let repeatable = error().safe_to_repeat();
+            assert!(!Outcome::from(repeatable).is_final(), "{code}");
         }
         assert!(Outcome::of_message("x").is_final());
     }

@@ -105,12 +105,15 @@ impl<'a> PendingCall<'a> {
                 let is_get = self.head.method == Verb::GET;
                 let cached = is_get.then(|| context.clone());
                 let request = Request::new(route.method(), context, metadata, message);
-                let response = self
+                let mut response = self
                     .inner
                     .call(route, request, self.caller.errors(), Some(memory))
                     .await;
                 if response.is_aborted() {
                     return abort();
+                }
+                if let Some(bound) = &self.bound {
+                    bound.finish(&mut response);
                 }
                 let mut response = write(response, Accepts::read(self.head), memory);
                 if let Some(context) = cached {
