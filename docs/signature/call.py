@@ -29,7 +29,9 @@ def call(key_file, url, body, headers=()):
         headers.append(("x-rpc-signed-headers", ",".join(own)))
     now, nonce = int(time.time() * 1000), secrets.token_hex(16)
     identity, _ = sign(key, secret, parts.netloc, "POST", target, headers, body, now, nonce)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port or 80, timeout=10)
+    # https trusts the roots of the system, or the file of the variable SSL_CERT_FILE.
+    kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+    connection = kinds[parts.scheme](parts.hostname, parts.port, timeout=10)
     try:
         connection.request("POST", target, body, dict([*headers, ("x-rpc-identity", identity)]))
         response = connection.getresponse()

@@ -10,6 +10,7 @@
 //! | [`Trust`], [`IdentityKeys`], [`Policy`] | authentication of services, and which caller may call which method |
 //! | [`Client`], [`Call`] | clients, and the options of a single call |
 //! | [`RetryPolicy`], [`discovery`], [`backoff`] | retries, and load balancing over several servers |
+//! | [`authentication`] | users: passwords, tokens, client certificates |
 //! | [`idempotency`] | idempotency keys: a repeated call runs once |
 //! | [`Context`] | request ID, deadline, caller: what travels with a call |
 //! | [`Error`], [`Remote`], [`RpcError`](macro@RpcError) | errors, and the services that they passed |
@@ -21,6 +22,18 @@
 //! | [`files`] | files that only this user can write, read up to a limit |
 //! | [`text`] | characters that cannot be seen |
 //! | [`registry`] | all services that are linked into this process |
+//!
+//! # Features
+//!
+//! | | |
+//! | --- | --- |
+//! | `client`, `server` | on by default: the two sides; without both, only contracts |
+//! | `reqwest` | on by default: clients that send by a `reqwest::Client` of the application |
+//! | `tls` | TLS listeners and `https` URLs |
+//! | `jwt` | users by JSON Web Tokens |
+//! | `dns` | addresses of servers by SRV records |
+//! | `otel` | spans of calls, and their export over OTLP |
+//! | `testing` | servers, processes and fault injection for tests |
 //!
 //! ```
 //! use rpc_runtime::prelude::*;

@@ -224,3 +224,23 @@ fn every_decision_is_a_page_and_in_the_index() {
         }
     }
 }
+
+/// The lines that rustdoc hides are shown by every other reader of Markdown, and are no Rust.
+#[test]
+fn code_blocks_of_documents_have_no_hidden_lines() {
+    let is_rustdoc = |document: &Path| document.starts_with("rpc-runtime/src");
+    let mut blocks = 0;
+    for document in documents().into_iter().filter(|path| !is_rustdoc(path)) {
+        let mut in_rust = false;
+        for (index, line) in read(&document).lines().enumerate() {
+            if line.starts_with("```") {
+                in_rust = line.starts_with("```rust");
+                blocks += usize::from(in_rust);
+            }
+            let is_hidden = in_rust && (line == "#" || line.starts_with("# "));
+            let place = format!("{}:{}", document.display(), index + 1);
+            assert!(!is_hidden, "{place}: write `{line}` as visible code");
+        }
+    }
+    assert!(blocks > 30, "{blocks}");
+}

@@ -41,7 +41,7 @@ pub use specialize::*;
 pub(crate) use stored::BirthRecord;
 pub(crate) use typed::IntoError;
 pub(crate) use typed::RpcError;
-pub use typed::{Argument, ErrorField, RpcResult, pass_on};
+pub use typed::{Argument, ErrorField, RpcResult, pass_on, pass_on_public};
 
 #[cfg(test)]
 mod tests;

@@ -145,8 +145,8 @@ impl BoundRequest {
     }
 
     /// Makes the value of a method with `#[rpc(bare)]` the whole response.
-    pub(crate) fn finish(&self, response: &mut Response) {
-        if !self.method.http_bare {
+    pub(crate) fn finish(bound: Option<&Self>, response: &mut Response) {
+        if bound.is_none_or(|bound| !bound.method.http_bare) {
             return;
         }
         let message = response.body_mut().and_then(Body::message_mut);

@@ -112,9 +112,7 @@ impl<'a> PendingCall<'a> {
                 if response.is_aborted() {
                     return abort();
                 }
-                if let Some(bound) = &self.bound {
-                    bound.finish(&mut response);
-                }
+                BoundRequest::finish(self.bound.as_ref(), &mut response);
                 let mut response = write(response, Accepts::read(self.head), memory);
                 if let Some(context) = cached {
                     let has_users = self.inner.authentication().has_authenticators();

@@ -29,7 +29,7 @@ const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
-/// A key that verifies JSON Web Tokens, with its algorithm.
+/// A key that verifies JSON Web Tokens, with its algorithm. Needs the feature `jwt`.
 #[derive(Clone)]
 pub struct JwtKey {
     pub(super) id: Option<String>,
@@ -212,6 +212,7 @@ impl fmt::Debug for JwtKey {
 }
 
 /// The keys that verify tokens, which may be replaced while the server runs. Clones share them.
+/// Needs the feature `jwt`.
 #[derive(Debug, Clone)]
 pub struct JwtKeys(Arc<RwLock<Arc<[JwtKey]>>>);
 

@@ -29,7 +29,8 @@ const LEEWAY: Duration = Duration::from_secs(30);
 /// The maximum of [`JwtAuth::leeway`].
 const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
-/// Authenticates users by a JSON Web Token, as `Authorization: Bearer …` has it.
+/// Authenticates users by a JSON Web Token, as `Authorization: Bearer …` has it. Needs the feature
+/// `jwt`.
 ///
 /// A token needs a signature by a key of the server with the algorithm of this key, `sub` and
 /// `exp`, and the issuer and audience that are set here. `nbf` is checked if it is there. A token
