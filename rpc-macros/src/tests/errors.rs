@@ -178,3 +178,51 @@ fn only_own_variants_state_that_nothing_was_done() {
     }
     assert_eq!(text.matches("compile_error").count(), 2, "{text}");
 }
+
+/// The uses of an enum with a mistake are no further errors.
+#[test]
+fn a_mistake_in_an_enum_causes_no_others() {
+    let expand = |variant: TokenStream| {
+        let expanded = crate::error::rpc_error(quote! {
+            enum OrderError {
+                #variant
+                #[rpc(other)]
+                Other(Error),
+            }
+        });
+        syn::parse2::<syn::File>(expanded.clone()).unwrap();
+        expanded.to_string()
+    };
+    for mistake in [
+        quote!(
+            #[rpc(from, code = "internal")]
+            Store(StoreError),
+        ),
+        quote!(
+            #[rpc(public)]
+            Declined,
+        ),
+        quote!(
+            #[rpc(cod = "internal")]
+            Declined,
+        ),
+    ] {
+        let text = expand(mistake);
+        assert!(text.contains("compile_error"), "{text}");
+        for item in [
+            "RpcError for OrderError",
+            "From < __rpc :: Error > for OrderError",
+        ] {
+            assert_eq!(text.matches(item).count(), 1, "{item}: {text}");
+        }
+    }
+    // Another derive generates this conversion.
+    let text = expand(quote!(
+        #[rpc(public)]
+        Store(
+            #[from]
+            StoreError
+        ),
+    ));
+    assert!(!text.contains("From < __rpc :: Error >"), "{text}");
+}
