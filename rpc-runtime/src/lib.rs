@@ -187,7 +187,8 @@ pub use server::ServerTlsConfig;
 pub use server::{
     Accept, BoundServer, Callers, ConnectionPeer, Cors, HttpAccess, HttpService, LayeredService,
     Limits, ListenOptions, LogFormat, PeerAddress, Policy, PrefixedServerOptions, ProcessSignal,
-    ProcessSignals, RateLimit, Server, ServerOptions, Service, TaskOutcome, Trust, foreign_page,
+    ProcessSignals, RateLimit, Server, ServerOptions, Service, TaskOutcome, TlsListeners, Trust,
+    foreign_page,
 };
 #[cfg(feature = "server")]
 pub use server::{authentication, env_option, idempotency};

@@ -71,6 +71,7 @@ const NAMED_BY: [(&str, &[&str]); 8] = [
             "server/prefixed_options",
             "server/env_option",
             "server/process/log",
+            "server/tls_listeners",
         ],
     ),
     ("axum", &["server", "__private", "lib"]),

@@ -101,6 +101,7 @@ fn a_socket_replaces_addresses_of_its_trust() {
     // An edge does not serve what is for operators.
     let edge = start(vec![fd(&listener)], &["--listen-edge", "127.0.0.1:0"]);
     assert_eq!(edge.url(), url);
+    assert_eq!(edge.edge_url().unwrap(), url);
     drop(server);
     let mut stream = TcpStream::connect(&address).unwrap();
     let get = "POST /rpc.v1.Status/Get HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
@@ -141,7 +142,8 @@ fn several_sockets_are_found_by_address() {
     let lines = server.stdout();
     let lines: Vec<_> = lines.lines().collect();
     assert_eq!(lines[0], format!("back listening on http://{b}"));
-    assert_eq!(lines[1], format!("back listening on http://{a}"));
+    assert_eq!(server.edge_url().unwrap(), format!("http://{a}"));
+    assert_eq!(lines[1], format!("back listening on http://{a} (edge)"));
 }
 
 #[test]

@@ -34,6 +34,7 @@ impl Program {
         BufReader::new(stdout).read_line(&mut line).unwrap();
         let begin = format!("{name} listening on {scheme}://");
         let address = line.trim_end().strip_prefix(&begin).expect(&line);
+        let address = address.trim_end_matches(" (edge)");
         Self {
             child,
             address: address.to_owned(),

@@ -87,6 +87,7 @@ fn run(
     let process = starting(|| Process::spawn(&mut command)).unwrap();
     let line = process.wait_for_stdout(" listening on http://").unwrap();
     let (_, address) = line.split_once("http://").unwrap();
+    let address = address.trim_end_matches(" (edge)");
     (process, address.parse().unwrap())
 }
 

@@ -12,6 +12,7 @@ use super::admission::authentication::{Authentication, Authenticator};
 use super::admission::policy::Policy;
 use super::admission::{Gate, RateLimit};
 use super::call::access::HttpAccess;
+use super::call::exposure::Exposure;
 use super::call::faults::FaultInjection;
 use super::call::layers::ServerLayer;
 use super::call::method_name;
@@ -293,14 +294,16 @@ impl ServerInner {
     }
 
     /// Checks that callers at an edge listener do not share the results of methods with an
-    /// idempotency key.
+    /// idempotency key. `shown` is what the listener shows, if that is not everything.
     ///
     /// # Errors
     ///
     /// `failed_precondition` for a method whose callers have no user.
-    pub(crate) fn check_keys(&self) -> Result<(), Error> {
+    pub(crate) fn check_keys(&self, shown: Option<&Exposure>) -> Result<(), Error> {
         let has_users = self.authentication.has_authenticators();
-        let mut shared = self.routes.unscoped_keys(has_users);
+        let is_shown = |path: &str| shown.is_none_or(|shown| shown.has_method(path));
+        let shared = self.routes.unscoped_keys(has_users);
+        let mut shared = shared.filter(|method| is_shown(method.path));
         let Some(method) = shared.next() else {
             return Ok(());
         };

@@ -20,6 +20,7 @@ mod plain_routes;
 mod prefixed_options;
 mod process;
 mod routes;
+mod tls_listeners;
 #[cfg(feature = "tls")]
 mod tls_settings;
 #[cfg(feature = "otel")]
@@ -47,6 +48,7 @@ pub use process::log::LogFormat;
 pub use process::log_filter::LogFilter;
 pub use process::signals::{ProcessSignal, ProcessSignals};
 pub use process::tasks::TaskOutcome;
+pub use tls_listeners::TlsListeners;
 #[cfg(feature = "_fuzz")]
 pub(crate) use transport::fuzzing::{client_behind_proxies, parse_proxy_header, serve_in_memory};
 #[cfg(unix)]

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, EnumValueParser, PathBufValueParser, StringValueParser};
 
-use super::Server;
 use super::call::proxies::TrustedProxies;
 use super::call::web_page::OwnHost;
 use super::env_option::{named, variable};
 use super::process::config::TlsOptions;
 use super::process::flags_file::environment;
 use super::process::log::LogFormat;
+use super::tls_listeners::TlsListeners;
+use super::{Server, Trust};
 use crate::duration;
 use crate::error::Result;
 use crate::logs::{LogExportOptions, LogExporterBuilder};
@@ -94,6 +95,10 @@ pub struct ServerOptions {
     #[arg(id = "rpc-tls-client-ca", long = "tls-client-ca", global = true, env = variable("RPC_TLS_CLIENT_CA"), value_name = "FILE", value_parser = named(PathBufValueParser::new()))]
     pub tls_client_ca: Option<PathBuf>,
 
+    /// Listeners that serve TLS with the certificate [default: all]
+    #[arg(id = "rpc-tls-listeners", long = "tls-listeners", global = true, env = variable("RPC_TLS_LISTENERS"), value_name = "KIND", value_parser = named(EnumValueParser::<TlsListeners>::new()))]
+    pub tls_listeners: Option<TlsListeners>,
+
     /// Network of proxies that state the addresses of their clients, such as `10.0.0.0/8`; may be
     /// repeated
     #[arg(
@@ -166,22 +171,25 @@ pub struct ServerOptions {
 
 impl Server {
     /// Applies the options of the command line and the environment, which override the program's
-    /// settings. If any address is given, all addresses that the program set are replaced.
+    /// settings.
+    ///
+    /// If any address is given, the addresses that the program has set before are replaced, of
+    /// both kinds. Each address takes the settings of the program's listener of its kind: TLS, the
+    /// demand of client certificates, [`only`](crate::ListenOptions::only) and the PROXY protocol.
+    /// If the program has several listeners of the kind with different settings, the address must
+    /// be that of one of them, or the start fails with `invalid_argument`. An edge address takes
+    /// the settings of internal listeners if the program has no edge listener.
     pub fn options(mut self, options: impl Into<ServerOptions>) -> Self {
         let options = options.into();
         let prefixed = options.prefixed;
         self.process.prefixed_options = prefixed;
         if !(options.listen.is_empty() && options.listen_edge.is_empty()) {
-            self.process.listen.clear();
-            for address in options.listen {
-                self = self.listen_option(address, option_name!(prefixed, "listen (RPC_LISTEN)"));
-            }
-            for address in options.listen_edge {
-                self = self.listen_edge_option(
-                    address,
-                    option_name!(prefixed, "listen-edge (RPC_LISTEN_EDGE)"),
-                );
-            }
+            let internal = option_name!(prefixed, "listen (RPC_LISTEN)");
+            let edge = option_name!(prefixed, "listen-edge (RPC_LISTEN_EDGE)");
+            self.process.replace_addresses([
+                (Trust::Internal, internal, options.listen),
+                (Trust::Edge, edge, options.listen_edge),
+            ]);
         }
         self.config.hosts.extend(options.host_name);
         if let Some(mode) = options.socket_mode {
@@ -203,6 +211,7 @@ impl Server {
             certificate: options.tls_cert,
             key: options.tls_key,
             client_ca: options.tls_client_ca,
+            listeners: options.tls_listeners,
             prefixed,
         };
         self.config.proxies.extend(options.trusted_proxy);
@@ -281,7 +290,6 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::Trust;
 
     mod program {
         /// A type with the same name, as an application may define.

@@ -212,8 +212,8 @@ impl RouteTableBuilder {
         if plain.is_some_and(|plain| plain.rules.is_undeclared()) {
             tracing::warn!(
                 target: "rpc",
-                "the policy of {server} denies the plain HTTP routes that no rule names; add a rule for `http`, or \
-                 deny it"
+                "the policy of {server} denies all plain HTTP routes, because no rule names one; add a rule for each, or \
+                 for `http`"
             );
         }
         Ok(())

@@ -22,6 +22,12 @@ const PIPE_TIMEOUT: Duration = Duration::from_secs(1);
 /// reap the process.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
+/// Text before the URL of a listener in the output of a server.
+const MARKER: &str = " listening on ";
+
+/// Text after the URL of an edge listener.
+const EDGE: &str = " (edge)";
+
 /// Limit of the captured stdout and of the captured stderr, in bytes. Further output is read and
 /// discarded, so that the process never blocks.
 const CAPTURE_LIMIT: usize = 16 << 20;
@@ -75,10 +81,12 @@ impl Process {
     /// If the program cannot be started, ends, or does not print the line within 30 s. The error
     /// contains its output.
     pub fn start(command: &mut Command) -> io::Result<Self> {
-        const MARKER: &str = " listening on ";
         let mut process = Self::spawn(command)?;
         let line = process.wait_for_stdout(MARKER)?;
-        process.url = line.split_once(MARKER).map(|(_, url)| url.to_owned());
+        process.url = line.split_once(MARKER).map(|(_, url)| {
+            let url = url.strip_suffix(EDGE).unwrap_or(url);
+            url.to_owned()
+        });
         Ok(process)
     }
 
@@ -118,6 +126,22 @@ impl Process {
     #[must_use]
     pub fn url(&self) -> &str {
         self.url.as_deref().unwrap_or_default()
+    }
+
+    /// Waits until the server has printed the URL of an edge listener, and returns that of the
+    /// first. [`url`](Self::url) is that of the first listener of any kind.
+    ///
+    /// # Errors
+    ///
+    /// Like [`wait_for_stdout`](Self::wait_for_stdout), for a server without an edge listener
+    /// after 30 s.
+    pub fn edge_url(&self) -> io::Result<String> {
+        let line = self.wait_for_stdout(EDGE)?;
+        let url = line
+            .split_once(MARKER)
+            .and_then(|(_, url)| url.strip_suffix(EDGE));
+        url.map(str::to_owned)
+            .ok_or_else(|| Error::other(format!("not the line of a listener: {line}")))
     }
 
     /// Waits for the first line of stdout that contains `text`, including lines printed before.

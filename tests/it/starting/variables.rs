@@ -9,7 +9,7 @@ use rpc_tests::raw::{Raw, post};
 use super::*;
 
 /// Each variable of the options with a value that is refused.
-const INVALID: [(&str, &str); 20] = [
+const INVALID: [(&str, &str); 21] = [
     ("RPC_LISTEN", "127.0.0.1:x"),
     ("RPC_LISTEN_EDGE", "http://127.0.0.1:0"),
     ("RPC_HOST_NAME", "http://shop.test"),
@@ -20,6 +20,7 @@ const INVALID: [(&str, &str); 20] = [
     ("RPC_TLS_CERT", "/nowhere/tls.crt"),
     ("RPC_TLS_KEY", "/nowhere/tls.key"),
     ("RPC_TLS_CLIENT_CA", "/nowhere/ca.crt"),
+    ("RPC_TLS_LISTENERS", "some"),
     ("RPC_TRUSTED_PROXY", "proxy.test"),
     ("RPC_LOG_FORMAT", "xml"),
     ("RPC_LOGSINK", "nowhere"),

@@ -1,3 +1,4 @@
+mod addresses;
 mod certificates;
 mod clients;
 mod https;

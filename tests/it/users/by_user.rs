@@ -1,6 +1,6 @@
 //! Keys, policies, rate limits and plain routes go by the user.
 
-use rpc_runtime::{Callers, Policy, RateLimit, axum};
+use rpc_runtime::{Callers, ListenOptions, Policy, RateLimit, axum};
 use rpc_tests::raw::request;
 use serde_json::json;
 
@@ -101,7 +101,7 @@ async fn a_policy_goes_by_roles() {
         assert_eq!(response.status, status, "{method} {user}");
     }
     let refused = call(&desk, "Who", "Bearer t-bob", "{}").await;
-    let text = "an unknown caller may not call users.v1.Desk/Who for the user bob";
+    let text = "the user bob may not call users.v1.Desk/Who";
     assert_eq!(refused.message(), text);
 }
 
@@ -161,4 +161,26 @@ async fn a_plain_route_has_the_user() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn keys_of_methods_that_an_edge_hides_are_free() {
+    let vault = vault().await;
+    let started = async |shown: &[&str]| {
+        let public = ListenOptions::edge("127.0.0.1:0").only(shown.iter().copied());
+        desk(&vault).listen_with(public).bind().await.map(drop)
+    };
+    started(&["users.v1.Desk/Hours"]).await.unwrap();
+    started(&["users.v1.Desk/Hours", "users.v1.Desk/PayShared"])
+        .await
+        .unwrap();
+    for shown in ["users.v1.Desk/Pay", "users.v1.Desk"] {
+        let error = started(&[shown]).await.unwrap_err();
+        assert_eq!(error.code(), Code::FailedPrecondition, "{shown}");
+        assert!(error.message().contains("have no user"), "{error}");
+    }
+    // Another edge shows everything.
+    let public = ListenOptions::edge("127.0.0.1:0").only(["users.v1.Desk/Hours"]);
+    let both = desk(&vault).listen_with(public).listen_edge("127.0.0.1:0");
+    assert!(both.bind().await.is_err());
 }

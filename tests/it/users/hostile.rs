@@ -86,8 +86,7 @@ async fn hostile_subjects_stay_in_their_field_of_a_line() {
             assert_eq!(call(&desk, "Hours", &user, "{}").await.status, 200);
             let refused = call(&desk, "Who", &user, "{}").await;
             drop(guard);
-            let text =
-                format!("an unknown caller may not call users.v1.Desk/Who for the user {shown}");
+            let text = format!("the user {shown} may not call users.v1.Desk/Who");
             assert_eq!((refused.status, refused.message()), (403, text));
             let lines = checked(&log, "users.v1.Desk/");
             assert_eq!(lines.len(), 2, "{lines:?}");

@@ -61,9 +61,11 @@ impl PlainRules {
         self.access = Access::Undeclared;
     }
 
-    /// Returns whether the policy has no rule for [`ALL`].
+    /// Returns whether the policy has no rule for any plain route. With a rule for some, the others
+    /// are denied on purpose: axum does not tell whether there are others.
     pub(crate) fn is_undeclared(&self) -> bool {
-        matches!(self.access, Access::Undeclared)
+        let has_rule = self.routes.values().any(|own| own.access.is_some());
+        matches!(self.access, Access::Undeclared) && !has_rule
     }
 
     /// Sets the callers of a route; of all others if `route` is empty.
@@ -166,8 +168,10 @@ mod tests {
         };
         assert!(allows(&rules, Some("/a")) && allows(&rules, None));
         rules.deny();
+        assert!(rules.is_undeclared());
         assert!(!allows(&rules, Some("/a")) && !allows(&rules, None));
         rules.allow("/a", Callers::anyone());
+        assert!(!rules.is_undeclared());
         assert!(allows(&rules, Some("/a")) && !allows(&rules, Some("/b")) && !allows(&rules, None));
         rules.allow("", Callers::anyone());
         rules.allow("/b", Callers::from("web"));

@@ -220,17 +220,23 @@ impl Access {
                 return Ok(());
             }
             Self::AllowList(_) => "",
-            Self::Undeclared => ": no rule of the server's policy allows that; add one",
+            // Only callers of the same system can add a rule.
+            Self::Undeclared if context.source().is_some() => {
+                ": no rule of the server's policy allows that; add one"
+            }
+            Self::Undeclared => ": no rule of the server's policy allows that",
         };
-        let caller = context.source().map_or("an unknown caller", Source::as_str);
         let user = context.principal();
-        let user = user.map_or_else(String::new, |user| {
-            format!(" for the user {}", EscapeControl(user.subject()))
-        });
-        Err(Error::without_location(
-            Code::PermissionDenied,
-            format!("{caller} may not call {name}{user}{why}"),
-        ))
+        let user = user.as_ref().map(|user| EscapeControl(user.subject()));
+        let text = match (context.source(), user) {
+            (Some(server), Some(user)) => {
+                format!("{server} may not call {name} for the user {user}{why}")
+            }
+            (Some(server), None) => format!("{server} may not call {name}{why}"),
+            (None, Some(user)) => format!("the user {user} may not call {name}{why}"),
+            (None, None) => format!("an unknown caller may not call {name}{why}"),
+        };
+        Err(Error::without_location(Code::PermissionDenied, text))
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::bound::BoundServer;
+use super::config::TlsOptions;
 use crate::context::{Context, ServerInfo, Source};
 use crate::error::{Code, Error, Result};
 use crate::flags::{self as declared, Flags};
@@ -44,7 +45,7 @@ impl Server {
     /// A certificate or key file of a TLS listener that cannot be read is `failed_precondition`,
     /// and one that is not valid `invalid_argument`.
     pub async fn bind(mut self) -> Result<BoundServer> {
-        let addresses = std::mem::take(&mut self.process.listen);
+        let addresses = self.process.take_addresses()?;
         if addresses.is_empty() {
             return Err(Error::without_location(
                 Code::InvalidArgument,
@@ -64,23 +65,37 @@ impl Server {
         let lame_duck = self.process.lame_duck;
         let tls_options = std::mem::take(&mut self.process.tls_options);
         let certificate_option = tls_options.certificate_option();
-        let (tls, tls_option) = match tls_options.config()? {
-            Some(config) => (Some(config), Some(certificate_option)),
-            None => (self.process.tls.take(), None),
-        };
+        let of_option = tls_options.listeners.unwrap_or_default();
+        let own_tls = self.process.tls.take();
         let load = |config: ServerTlsConfig| {
             let loaded = ServerTls::load(config);
-            loaded.map_err(|error| named(tls_option, error))
+            loaded.map_err(|error| named(Some(certificate_option), error))
         };
-        let tls = tls.map(load).transpose()?;
+        let config = tls_options.config()?;
+        let config = config.map(|config| config.or_clients_of(own_tls.as_ref()));
+        let option_tls = config.map(load).transpose()?;
+        // Not read if it is not used: its files may be absent then.
+        let needs_own =
+            |at: &ListenOptions| option_tls.is_none() || !TlsOptions::include(of_option, at.trust);
+        let own_tls = own_tls.filter(|_| listeners.iter().any(|(_, at)| needs_own(at)));
+        let own_tls = own_tls.map(ServerTls::load).transpose()?;
+        let default_tls = |trust: Trust| {
+            let option_tls = option_tls
+                .as_ref()
+                .filter(|_| TlsOptions::include(of_option, trust));
+            option_tls.or(own_tls.as_ref()).cloned()
+        };
         let background = std::mem::take(&mut self.process.background);
         let inner = self.into_inner(&listeners)?;
         let bound = listeners.into_iter().map(|(listener, mut options)| {
+            let exposure = exposure(&options, &inner)?;
+            if options.trust == Trust::Edge {
+                inner.check_keys(exposure.as_ref())?;
+            }
             let tls = match options.tls.take() {
                 Some(own) => Some(ServerTls::load(own)?),
-                None => tls.clone().filter(|_| listener.takes_default_tls()),
+                None => default_tls(options.trust).filter(|_| listener.takes_default_tls()),
             };
-            let exposure = exposure(&options, &inner)?;
             let proxy_protocol = options.proxy_protocol;
             let settings = ListenerSettings::new(options.trust, tls, proxy_protocol, exposure);
             Ok(BoundListener {
@@ -243,7 +258,7 @@ impl Server {
             );
         }
         if trust == Trust::Edge {
-            inner.check_keys()?;
+            inner.check_keys(None)?;
         }
         Ok(dispatch::router(inner, trust))
     }
@@ -295,12 +310,6 @@ impl Server {
         let inner = ServerInner::new(self.config, source)?;
         let probes = (!listeners.is_empty()).then_some(&dispatch::PROBE_PATHS[..]);
         inner.check_plain_routes(probes)?;
-        if listeners
-            .iter()
-            .any(|(_, options)| options.trust == Trust::Edge)
-        {
-            inner.check_keys()?;
-        }
         Ok(inner)
     }
 }
@@ -323,7 +332,8 @@ fn exposure(options: &ListenOptions, inner: &ServerInner) -> Result<Option<Expos
 ///
 /// # Errors
 ///
-/// `failed_precondition` if the trust of the addresses differs, so that of the sockets is unknown.
+/// `failed_precondition` if the settings of the addresses differ, so those of the sockets are
+/// unknown.
 fn replace_addresses(
     server: &str,
     addresses: Vec<(ListenOptions, Option<Listener>)>,
@@ -336,8 +346,8 @@ fn replace_addresses(
     if all.any(|other| !other.is_same_kind(&options)) {
         let sockets: Vec<_> = sockets.iter().map(Listener::url).collect();
         let text = format!(
-            "{server} has inherited {} (LISTEN_FDS), and it is not known whether to trust its peers; configure \
-             exactly its address, as an internal or an edge listener",
+            "{server} has inherited {} (LISTEN_FDS), and its addresses have different settings, so it is not \
+             known whether to trust its peers; configure exactly its address, as an internal or an edge listener",
             sockets.join(", ")
         );
         return Err(Error::without_location(Code::FailedPrecondition, text));

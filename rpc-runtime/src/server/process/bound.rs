@@ -86,6 +86,12 @@ impl BoundServer {
         self.listeners.iter().map(BoundListener::url).collect()
     }
 
+    /// Returns all listeners as [`urls`](Self::urls) does, with their kinds.
+    pub(crate) fn urls_with_trust(&self) -> impl Iterator<Item = (String, Trust)> {
+        let listeners = self.listeners.iter();
+        listeners.map(|bound| (bound.url(), bound.settings.trust))
+    }
+
     /// Returns the first of [`urls`](Self::urls).
     #[must_use]
     pub fn url(&self) -> String {

@@ -10,6 +10,7 @@ use crate::logs::{LogExportOptions, LogExporterBuilder};
 use crate::option_name::option_name;
 use crate::otel::{TraceExporterBuilder, TraceOptions};
 use crate::server::Trust;
+use crate::server::tls_listeners::TlsListeners;
 use crate::server::transport::listen::SOCKET_MODE;
 use crate::server::transport::listen::settings::ListenOptions;
 use crate::server::transport::tls::{self, ServerTlsConfig};
@@ -18,6 +19,8 @@ use crate::server::transport::tls::{self, ServerTlsConfig};
 pub(crate) struct ProcessConfig {
     /// The addresses to bind.
     pub(crate) listen: Vec<ListenOptions>,
+    /// The program's listeners whose addresses options have replaced.
+    pub(crate) replaced: Vec<ListenOptions>,
     /// Whether the server is the only one of its process, so that every inherited socket is meant
     /// for it.
     pub(crate) takes_all_sockets: bool,
@@ -54,17 +57,27 @@ pub(crate) struct ProcessConfig {
     pub(crate) log: Option<Result<ProcessLog>>,
 }
 
-/// The options `--tls-cert`, `--tls-key` and `--tls-client-ca`.
+/// The options `--tls-cert`, `--tls-key`, `--tls-client-ca` and `--tls-listeners`.
 #[derive(Debug, Default)]
 pub(crate) struct TlsOptions {
     pub(crate) certificate: Option<PathBuf>,
     pub(crate) key: Option<PathBuf>,
     pub(crate) client_ca: Option<PathBuf>,
+    pub(crate) listeners: Option<TlsListeners>,
     /// Whether the options on the command line begin with `--rpc-`.
     pub(crate) prefixed: bool,
 }
 
 impl TlsOptions {
+    /// Returns whether a listener without its own TLS has that of the options, if there is one.
+    pub(crate) fn include(listeners: TlsListeners, trust: Trust) -> bool {
+        match listeners {
+            TlsListeners::All => true,
+            TlsListeners::Edge => trust == Trust::Edge,
+            TlsListeners::Internal => trust == Trust::Internal,
+        }
+    }
+
     /// Returns the option that errors of TLS files name.
     pub(crate) fn certificate_option(&self) -> &'static str {
         option_name!(self.prefixed, "tls-cert (RPC_TLS_CERT)")
@@ -86,6 +99,10 @@ impl TlsOptions {
         };
         let certificate_name = option_name!(prefixed, "tls-cert");
         match (self.certificate, self.key, self.client_ca) {
+            (None, None, None) if self.listeners.is_some() => missing(
+                certificate_name,
+                option_name!(prefixed, "tls-listeners (RPC_TLS_LISTENERS)"),
+            ),
             (None, None, None) => Ok(None),
             (Some(certificate), Some(key), client_ca) => {
                 let config = tls::from_options(certificate, key, client_ca);
@@ -110,6 +127,7 @@ impl Default for ProcessConfig {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            replaced: Vec::new(),
             takes_all_sockets: false,
             trust: None,
             socket_mode: SOCKET_MODE,

@@ -1,6 +1,7 @@
 //! The lifecycle of a server: binding, serving, stopping, and what `Server::run` adds for a
 //! process.
 
+mod addresses;
 mod background;
 mod bind;
 pub(crate) mod bound;

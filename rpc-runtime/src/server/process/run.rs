@@ -9,14 +9,15 @@ use super::signals::{ProcessSignal, ProcessSignals};
 use super::stall_detector::StallDetector;
 use crate::error::{Code, Error, Result};
 use crate::logs;
-use crate::server::Server;
+use crate::server::{Server, Trust};
 
 /// Time for sending the remaining traces to the collector, and then the remaining log records to
 /// the sink, when the process ends.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Server {
-    /// Binds, prints the URL of each listener, and serves until SIGINT or SIGTERM. Then stops as
+    /// Binds, prints `NAME listening on URL` for each listener, with ` (edge)` at the end for an
+    /// edge, and serves until SIGINT or SIGTERM. Then stops as
     /// described at [`BoundServer::serve`](crate::BoundServer::serve).
     ///
     /// Installs a `tracing` subscriber if the program has not set one. It writes to stderr,
@@ -133,8 +134,12 @@ async fn until_second(mut second: ProcessSignals, serving: impl Future<Output = 
 
 /// Prints the URL of each listener, and warns of those that reject peers on other hosts.
 fn announce_listeners(name: &str, bound: &BoundServer) {
-    for url in bound.urls() {
-        announce(&format!("{name} listening on {url}"));
+    for (url, trust) in bound.urls_with_trust() {
+        let kind = match trust {
+            Trust::Internal => "",
+            Trust::Edge => " (edge)",
+        };
+        announce(&format!("{name} listening on {url}{kind}"));
     }
     for address in bound.open_addresses() {
         tracing::warn!(

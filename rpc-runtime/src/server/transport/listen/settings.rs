@@ -26,6 +26,8 @@ pub struct ListenOptions {
     pub(crate) trust: Trust,
     /// The option that has set the address, for error messages.
     pub(crate) option: Option<&'static str>,
+    /// Whether the option is one of every server, which has an address only.
+    pub(crate) is_bare: bool,
     pub(crate) tls: Option<ServerTlsConfig>,
     pub(crate) only: Option<Vec<String>>,
     pub(crate) proxy_protocol: bool,
@@ -52,9 +54,21 @@ impl ListenOptions {
             address,
             trust,
             option: None,
+            is_bare: false,
             tls: None,
             only: None,
             proxy_protocol: false,
+        }
+    }
+
+    /// Takes the settings of another listener. The address, its option and the trust stay.
+    pub(crate) fn with_settings_of(self, other: &Self) -> Self {
+        Self {
+            address: self.address,
+            trust: self.trust,
+            option: self.option,
+            is_bare: self.is_bare,
+            ..other.clone()
         }
     }
 

@@ -74,6 +74,16 @@ impl ServerTlsConfig {
         self.clients = ClientCertificates::Optional;
         self
     }
+
+    /// Takes the demand of client certificates from another configuration, unless this one has its
+    /// own.
+    pub(crate) fn or_clients_of(mut self, other: Option<&Self>) -> Self {
+        if let (ClientCertificates::Ignored, Some(other)) = (self.clients, other) {
+            self.clients = other.clients;
+            self.files.authorities.clone_from(&other.files.authorities);
+        }
+        self
+    }
 }
 
 /// Returns the configuration that options describe.
