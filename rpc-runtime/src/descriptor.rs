@@ -97,6 +97,10 @@ pub struct MethodDescriptor {
     pub detached: bool,
     /// Whether all callers share the keys of a method with an idempotency key.
     pub key_is_shared: bool,
+    /// Whether the caller sends a stream of messages: the argument is a `Streaming<T>`.
+    pub client_streaming: bool,
+    /// Whether the server sends a stream of messages: the value is a `Streaming<T>`.
+    pub server_streaming: bool,
     /// Whether the method is marked `#[deprecated]`.
     pub deprecated: bool,
     /// The path at which the method can be called by `GET` too: `#[rpc(get = "/users/{id}")]`.
@@ -129,6 +133,8 @@ impl MethodDescriptor {
             timeout: None,
             detached: false,
             key_is_shared: false,
+            client_streaming: false,
+            server_streaming: false,
             deprecated: false,
             http_get: None,
             http_post: None,
@@ -224,6 +230,20 @@ impl MethodDescriptor {
 
     #[doc(hidden)]
     #[must_use]
+    pub const fn client_streaming(mut self) -> Self {
+        self.client_streaming = true;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn server_streaming(mut self) -> Self {
+        self.server_streaming = true;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
     pub const fn http_bare(mut self) -> Self {
         self.http_bare = true;
         self
@@ -234,6 +254,12 @@ impl MethodDescriptor {
     pub const fn deprecated(mut self) -> Self {
         self.deprecated = true;
         self
+    }
+
+    /// Returns whether the request or the response is a stream.
+    #[must_use]
+    pub const fn is_streaming(&self) -> bool {
+        self.client_streaming || self.server_streaming
     }
 
     /// Returns the name on the wire with its service, such as `fibpro.v1.LogSink/RecvLog`: the path

@@ -195,6 +195,8 @@ pub use server::{authentication, env_option, idempotency};
 #[cfg(feature = "_wire")]
 pub use spawn::{spawn, spawn_blocking};
 pub use streaming::Streaming;
+#[cfg(feature = "_wire")]
+pub use streaming::{StreamClosed, StreamSender};
 
 /// The items that most services and clients use: `use rpc_runtime::prelude::*;`.
 pub mod prelude {

@@ -5,6 +5,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::client::Client;
@@ -15,7 +16,8 @@ use crate::error::{Code, Error, Origin, Result};
 use crate::middleware::{BoxFuture, InnerService, Request, Response};
 use crate::protocol::{SentToOthers, context, metadata};
 use crate::server::inner::ServerInner;
-use crate::server::{ErrorScope, Limits, Server, Service};
+use crate::server::{ErrorScope, Limits, Server, Service, request_broken};
+use crate::streaming::{StreamActivity, Streaming};
 
 /// Limits that the headers of a context never reach.
 const CONTEXT_HEADERS: usize = 20;
@@ -85,7 +87,12 @@ impl InnerService for LocalServer {
             let error = inner.too_large();
             return ready_response(refusal(&inner, route.method(), &context, error));
         }
-        let (_, metadata, body) = request.into_parts();
+        let (_, metadata, mut body) = request.into_parts();
+        if let Some(messages) = body.as_stream_mut() {
+            let activity = StreamActivity::new();
+            *messages = received(std::mem::take(messages), &inner, activity.clone());
+            body.hold(activity);
+        }
         let request = Request::new(route.method(), context, metadata, body);
         Box::pin(async move {
             let response = inner.call(&route, request, errors, None).await;
@@ -150,7 +157,12 @@ fn merge_metadata(response: Response) -> Response {
             }
             error.with_origin(Origin::Dependency).into()
         }
-        (headers, trailers, Ok(body)) => {
+        (headers, trailers, Ok(mut body)) => {
+            if let Some(messages) = body.as_stream_mut() {
+                *messages = std::mem::take(messages).map_messages(|message| {
+                    message.map_err(|error| error.with_origin(Origin::Dependency))
+                });
+            }
             let mut response = Response::new(body);
             *response.headers_mut() = headers;
             *response.trailers_mut() = trailers;
@@ -175,25 +187,33 @@ fn incoming(inner: &ServerInner, request: &Request, restriction: Option<SentToOt
         .environment
         .get_or_insert_with(|| inner.environment().clone());
     // As over the network, the server caps the deadline.
-    let limits = inner.limits();
     let now = Instant::now();
-    let cap = request.method().timeout.unwrap_or(limits.deadline_cap);
     let timeout = propagated
         .deadline
         .map(|deadline| deadline.saturating_duration_since(now));
-    let deadline = propagated
-        .deadline
-        .or_else(|| now.checked_add(limits.default_deadline));
-    let deadline = deadline
-        .into_iter()
-        .chain(now.checked_add(cap))
-        .min()
-        .unwrap_or(now);
+    let (deadline, cap) = inner.limits().deadline(request.method(), timeout);
+    propagated.deadline = deadline;
     Context::builder(propagated)
         .method(request.method())
         .server_info(Arc::clone(inner.server_info()))
-        .deadline(deadline)
         .caller_timeout(timeout, cap)
         .metadata(request.metadata().clone())
         .build()
+}
+
+/// Gives the messages of a request stream the limit and the errors that they have over the network.
+fn received(
+    messages: Streaming<Bytes>,
+    inner: &Arc<ServerInner>,
+    activity: StreamActivity,
+) -> Streaming<Bytes> {
+    let inner = Arc::clone(inner);
+    messages.map_messages(move |message| {
+        activity.touch();
+        match message {
+            Ok(message) if message.len() > inner.limits().message_bytes => Err(inner.too_large()),
+            Ok(message) => Ok(message),
+            Err(error) => Err(request_broken(error)),
+        }
+    })
 }

@@ -100,6 +100,8 @@ const NAMED_BY: [(&str, &[&str]); 8] = [
             "logs",
             "otel",
             "spawn",
+            "streaming/sender",
+            "streaming/timers",
             "builtin",
             "testing",
             "fuzzing",

@@ -114,6 +114,8 @@ mod plain_http;
 mod plain_stages;
 /// Access policies: which callers may call which method.
 mod policy;
+/// Streams of requests and responses.
+mod streams;
 
 // Log lines that strangers can cause as often as they want.
 mod provoked_lines;

@@ -84,6 +84,8 @@ mod guides {
     mod logs {}
     #[doc = include_str!("../../docs/guide/operating.md")]
     mod operating {}
+    #[doc = include_str!("../../docs/guide/streams.md")]
+    mod streams {}
     #[doc = include_str!("../../docs/guide/tls-and-proxies.md")]
     mod tls_and_proxies {}
     #[doc = include_str!("../../docs/guide/retries-and-idempotency.md")]

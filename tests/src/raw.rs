@@ -160,8 +160,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// Returns the first response in `bytes` and its length if it is complete. The server always
-    /// sends a content length.
+    /// Returns the first response in `bytes` and its length if it is complete.
     fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
         let head = std::str::from_utf8(&bytes[..end]).expect("the head of a response is text");
@@ -176,9 +175,14 @@ impl Response {
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
         let length = headers.iter().find(|header| header.0 == "content-length");
-        let length: usize =
-            length.map_or(0, |header| header.1.parse().expect("a length is a number"));
-        let body = bytes.get(end..end + length)?.to_vec();
+        let is_chunked = headers.iter().any(|header| header.0 == "transfer-encoding");
+        let (body, length) = if is_chunked {
+            chunks(&bytes[end..])?
+        } else {
+            let length: usize =
+                length.map_or(0, |header| header.1.parse().expect("a length is a number"));
+            (bytes.get(end..end + length)?.to_vec(), length)
+        };
         let status = status.unwrap_or_else(|| panic!("no status line: {status_line}"));
         Some((
             Self {
@@ -246,6 +250,25 @@ impl Response {
     #[must_use]
     pub fn value(&self) -> (u16, serde_json::Value) {
         (self.status, self.json()["result"].clone())
+    }
+}
+
+/// Returns the content of a chunked body and its length with the chunks, if it is complete.
+fn chunks(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let (mut body, mut at) = (Vec::new(), 0);
+    loop {
+        let line = bytes[at..]
+            .windows(2)
+            .position(|window| window == b"\r\n")?;
+        let size = std::str::from_utf8(&bytes[at..at + line]).expect("a size is text");
+        let size = usize::from_str_radix(size, 16).expect("a size is a number");
+        at += line + 2;
+        let data = bytes.get(at..at + size + 2)?;
+        body.extend_from_slice(&data[..size]);
+        at += size + 2;
+        if size == 0 {
+            return Some((body, at));
+        }
     }
 }
 

@@ -41,7 +41,8 @@ impl ArgumentForm {
         match self {
             Self::Owned(ty) | Self::Ref(ty) | Self::Slice(ty) => Some(ty),
             Self::Optional(inner) => inner.data(),
-            Self::Str => None,
+            // Its messages are checked instead.
+            Self::Str | Self::Stream(_) => None,
         }
     }
 }
@@ -50,6 +51,9 @@ impl ArgumentForm {
 pub(super) fn of(ty: &Type) -> ArgumentForm {
     if let Some(form) = form_of_reference(ty) {
         return form;
+    }
+    if stream(ty).is_some() {
+        return ArgumentForm::Stream(ty.clone());
     }
     match option_of(bare(ty)).and_then(form_of_reference) {
         Some(inner) => ArgumentForm::Optional(Box::new(inner)),
@@ -94,6 +98,20 @@ pub(super) fn parts_of_result(ty: &Type) -> Option<(Type, Type)> {
         [ok, err] => Some(((*ok).clone(), (*err).clone())),
         _ => None,
     }
+}
+
+/// Returns the type arguments of a type that is written as `Streaming<…>`.
+pub(super) fn stream(ty: &Type) -> Option<Vec<&Type>> {
+    arguments_of(bare(ty), "Streaming")
+}
+
+/// Returns the `Streaming<…>` of a type such as `Result<Streaming<…>, E>` or that of an alias, and
+/// the other type arguments.
+pub(super) fn stream_of_result(ty: &Type) -> Option<(&Type, Vec<&Type>)> {
+    let name = last_segment(bare(ty))?.ident.to_string();
+    let mut arguments = arguments_of(bare(ty), &name)?.into_iter();
+    let first = arguments.next().filter(|first| stream(first).is_some())?;
+    Some((first, arguments.collect()))
 }
 
 /// Returns the type arguments of a path that ends in `name<…>`.

@@ -97,6 +97,16 @@ impl Method {
         &self.signature.ident
     }
 
+    /// Returns the argument that is a stream. It is the only one in a valid method.
+    pub(crate) fn request_stream(&self) -> Option<(&Argument, &Type)> {
+        self.arguments
+            .iter()
+            .find_map(|argument| match &argument.form {
+                ArgumentForm::Stream(ty) => Some((argument, ty)),
+                _ => None,
+            })
+    }
+
     /// Returns the argument with `#[rpc(idempotency_key)]`.
     pub(crate) fn key(&self) -> Option<&Argument> {
         self.arguments
@@ -162,6 +172,8 @@ pub(crate) enum ArgumentForm {
     Slice(Type),
     /// `Option<&str>`, `Option<&[T]>`, `Option<&T>`
     Optional(Box<ArgumentForm>),
+    /// `Streaming<T>`, `Streaming<T, E>`
+    Stream(Type),
 }
 
 /// The return type of a method.
@@ -169,4 +181,6 @@ pub(crate) struct Reply {
     pub(crate) ty: Type,
     /// `T` and `E`, if the type is written as `Result<T, E>`.
     pub(crate) parts: Option<(Type, Type)>,
+    /// The `Streaming` of `Result<Streaming<T>>`, for errors about it.
+    pub(crate) stream: Option<Ident>,
 }

@@ -66,6 +66,7 @@ impl Methods {
         check_arguments(method, errors);
         check_keys(method, errors);
         check_message(method, errors);
+        check_streams(method, errors);
         self.http_paths.check(method, errors);
         if let (Effects::None(_), Some(detached)) = (&method.effects, &method.detached) {
             let message = "`detached` conflicts with `no_side_effects`: remove one of them";
@@ -250,6 +251,10 @@ fn check_message(method: &Method, errors: &mut Errors) {
         );
         return errors.at(method.ident(), message);
     };
+    if matches!(form, ArgumentForm::Stream(_)) {
+        // The messages of a stream are what this style makes of the only argument.
+        return;
+    }
     if !matches!(form, ArgumentForm::Owned(_) | ArgumentForm::Ref(_)) {
         errors.at(
             &parameter.ty,
@@ -261,5 +266,42 @@ fn check_message(method: &Method, errors: &mut Errors) {
             "`{option}` conflicts with message style, whose argument is the whole request: remove it"
         );
         errors.at(option, message);
+    }
+}
+
+/// Checks that a method with streams has no option that needs a single message.
+fn check_streams(method: &Method, errors: &mut Errors) {
+    let request = method.request_stream();
+    if let Some((argument, ty)) = request {
+        if method.arguments.len() > 1 {
+            let message = format!(
+                "a stream must be the only argument: send the other values in its first message, or remove `{}`",
+                argument.parameter.ident
+            );
+            errors.at(ty, message);
+        }
+        if let Some(option) = argument.default.as_ref().or(argument.secret.as_ref()) {
+            let message = format!("a stream cannot have `{option}`: remove it");
+            errors.at(option, message);
+        }
+    }
+    if request.is_none() && method.reply.stream.is_none() {
+        return;
+    }
+    if let Some(detached) = &method.detached {
+        let message =
+            "`detached` conflicts with streams, which end with their caller: remove one of them";
+        errors.at(detached, message);
+    }
+    if let Some(key) = method.key().and_then(|argument| argument.key.as_ref()) {
+        let message = format!(
+            "`{key}` conflicts with streams, which cannot be kept for repeated calls: remove one of them"
+        );
+        errors.at(key, message);
+    }
+    for path in method.get.iter().chain(&method.post) {
+        let message =
+            "an HTTP path cannot be that of a method with streams: remove it, or return a `Vec`";
+        errors.at(path, message);
     }
 }

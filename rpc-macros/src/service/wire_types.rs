@@ -10,13 +10,16 @@ use super::model::{ArgumentForm, Reply};
 use crate::errors::Errors;
 use crate::token_text::token_text;
 
-const NO_STREAMS: &str =
-    "streaming methods are not supported: return a `Vec`, or split the result into pages";
+const IMPL_STREAM: &str = "a stream has a named type: write `Streaming<T>`";
+
+const INNER_STREAM: &str =
+    "a stream must be the whole argument, or the whole value of the `Result`";
 
 /// Returns the form of an argument type, after validating the type.
 pub(super) fn argument(ty: &Type, errors: &mut Errors) -> ArgumentForm {
     let form = argument_form::of(ty);
-    if let Some(data) = form.data() {
+    let streamed = argument_form::stream(ty).unwrap_or_default();
+    for data in form.data().into_iter().chain(streamed) {
         Check {
             errors,
             position: Position::Argument,
@@ -41,15 +44,28 @@ pub(super) fn reply(ty: &Type, errors: &mut Errors) -> Reply {
         );
         errors.at(ty, message);
     } else {
-        Check {
-            errors,
-            position: Position::Result,
+        let stream = argument_form::stream_of_result(ty);
+        let checked = match &stream {
+            Some((stream, others)) => {
+                let messages = argument_form::stream(stream).unwrap_or_default();
+                messages.into_iter().chain(others.iter().copied()).collect()
+            }
+            None => vec![ty],
+        };
+        for ty in checked {
+            Check {
+                errors,
+                position: Position::Result,
+            }
+            .visit_type(ty);
         }
-        .visit_type(ty);
     }
+    let stream = argument_form::stream_of_result(ty);
+    let stream = stream.and_then(|(stream, _)| last_segment(bare(stream)));
     Reply {
         ty: ty.clone(),
         parts: argument_form::parts_of_result(ty),
+        stream: stream.map(|segment| segment.ident.clone()),
     }
 }
 
@@ -144,7 +160,7 @@ impl<'ast> Visit<'ast> for Check<'_> {
 
     fn visit_type_impl_trait(&mut self, implementation: &'ast TypeImplTrait) {
         let message = match self.position {
-            _ if token_text(implementation).contains("Stream") => NO_STREAMS,
+            _ if token_text(implementation).contains("Stream") => IMPL_STREAM,
             Position::Argument => "an `impl` type cannot be decoded: use a concrete type",
             Position::Result => {
                 "a method cannot return an `impl` type: write `async fn … -> Result<…>`"
@@ -174,7 +190,7 @@ impl<'ast> Visit<'ast> for Check<'_> {
                 "`Self`, the implementation, cannot be sent: use a concrete type",
             );
         } else if segment.ident == "Streaming" {
-            self.errors.at(segment, NO_STREAMS);
+            self.errors.at(segment, INNER_STREAM);
         } else {
             visit::visit_path_segment(self, segment);
         }

@@ -1,10 +1,13 @@
 //! Functions that generated clients call.
 
+use bytes::Bytes;
+
 use crate::builtin::{PONG, Pong, ping_method};
 use crate::client::{Call, Client, prepare};
 use crate::descriptor::ServiceDescriptor;
 use crate::error::{Remote, Result};
 use crate::method::{Arguments, Method};
+use crate::streaming::BodyKind;
 
 /// Creates a call of a generated client.
 #[track_caller]
@@ -31,7 +34,13 @@ pub async fn outcome<T: 'static, E: 'static>(call: Call<T, E>) -> Result<T, E> {
 #[track_caller]
 pub fn ping(client: &Client, service: &'static ServiceDescriptor) -> Call<Pong> {
     match ping_method(service) {
-        Some(method) => prepare(client, method, None, &PONG, Ok(b"{}".to_vec())),
+        Some(method) => prepare(
+            client,
+            method,
+            None,
+            &PONG,
+            Ok(BodyKind::Message(Bytes::from_static(b"{}"))),
+        ),
         // The expansion has `ping` only if the descriptor has it.
         None => unreachable!(
             "internal error of rpc-runtime: the client of {} has `ping`, but the service has no `Ping`",

@@ -26,11 +26,11 @@ pub(super) async fn attempt(
     let endpoint = guard.endpoint();
     let (method, context) = (request.method, &request.context);
     let start = || CallStart {
-        request_bytes: request.message.len(),
+        request_bytes: request.message_len(),
         ..CallStart::client(method, context, endpoint.transport().target())
     };
     let observation = client.observers.start_attempt(method, context, start);
-    let response = if client.attempt_layers.is_empty() {
+    let mut response = if client.attempt_layers.is_empty() {
         endpoint.send(request).await
     } else {
         let layers = &client.attempt_layers;
@@ -41,6 +41,10 @@ pub(super) async fn attempt(
         }
         response
     };
+    if let Some(body) = response.body_mut().filter(|body| body.is_stream()) {
+        // In flight until its end.
+        body.hold(guard);
+    }
     AttemptOutcome {
         response,
         observation,

@@ -114,6 +114,7 @@ impl ClientBuilder {
         without_outlier_detection();
         timeout(timeout: Duration);
         no_timeout();
+        stream_idle_timeout(timeout: Duration);
         source(source: Source);
         identity(keys: IdentityKeys);
         external();

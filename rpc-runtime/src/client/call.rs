@@ -8,6 +8,7 @@ use std::task;
 use std::time::Duration;
 
 use super::Client;
+use super::ended::end_call;
 use super::handle::CallHandle;
 use super::stack::{self, CallParts, CallResult, OutgoingCall, OwnOptions};
 use crate::compression::Compression;
@@ -17,6 +18,7 @@ use crate::error::{Error, Remote};
 use crate::metadata::{InvalidMetadata, Metadata};
 use crate::method::{RedactedArguments, ReplyCodec};
 use crate::middleware::{Body, BoxFuture};
+use crate::streaming::BodyKind;
 
 /// A call of a generated client. It is sent when the future is first polled.
 ///
@@ -66,7 +68,7 @@ pub(crate) fn prepare<T: 'static, E: 'static>(
     method: &'static MethodDescriptor,
     redacted_arguments: Option<&'static dyn RedactedArguments>,
     reply: &'static ReplyCodec<T, E>,
-    message: Result<Vec<u8>, Error>,
+    message: Result<BodyKind, Error>,
 ) -> Call<T, E> {
     let caller = Location::caller();
     let context = Context::current();
@@ -80,7 +82,7 @@ pub(crate) fn prepare<T: 'static, E: 'static>(
             context,
             timeout: None,
             metadata: Metadata::new(),
-            body: message.map(Body::message),
+            body: message.map(Body::from),
             retry: true,
             options: OwnOptions::default(),
             handle: None,
@@ -279,16 +281,10 @@ impl<T: 'static, E: 'static> UnsentCall<T, E> {
         } = stack::run(parts).await;
         let (headers, trailers, result) = response.into_parts();
         let value = result.and_then(|body| {
-            let value = match body.as_message() {
-                Some(message) => reply.decode_value(method.path, message),
-                None => Err(Error::without_location(
-                    crate::Code::Internal,
-                    "the response is a stream, which is not supported; check the layers",
-                )
-                .public()),
-            };
+            let (kind, guards) = body.into_parts();
+            let value = reply.decode_value(method.path, guards.held_by(kind));
             value.map_err(|mut error| {
-                stack::end_call(&mut error, request_id, method, &callers);
+                end_call(&mut error, request_id, method, &callers);
                 error
             })
         });

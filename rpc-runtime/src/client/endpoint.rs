@@ -114,10 +114,8 @@ impl Node for Arc<Endpoint> {
 impl InnerService for Endpoint {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
         Box::pin(async move {
-            match OutboundRequest::from_request(request) {
-                Ok((request, _guards)) => self.send(&request).await,
-                Err(error) => error.into(),
-            }
+            let (request, _guards) = OutboundRequest::from_request(request);
+            self.send(&request).await
         })
     }
 }

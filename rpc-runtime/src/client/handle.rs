@@ -70,6 +70,16 @@ impl CallHandle {
         }
     }
 
+    /// Waits until the call is canceled, and returns its error.
+    pub(super) fn canceled(&self) -> BoxFuture<Error> {
+        let (handle, mut canceled) = (self.clone(), self.canceled.subscribe());
+        Box::pin(async move {
+            // The handle is a sender, so the channel stays open.
+            let _ = canceled.wait_for(|canceled| *canceled).await;
+            handle.canceled_error()
+        })
+    }
+
     /// Returns the error of the canceled call with all that is known.
     fn canceled_error(&self) -> Error {
         let state = self.attempts.state();

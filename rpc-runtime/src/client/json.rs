@@ -12,6 +12,7 @@ use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error, Result};
 use crate::method::{ReplyCodec, message_reply, text_reply};
 use crate::registry;
+use crate::streaming::BodyKind;
 use crate::sync::MutexExt as _;
 
 /// The maximum number of methods that are not linked into this process. Each takes about 300 bytes
@@ -78,6 +79,7 @@ impl Client {
             _ => Err(invalid("the request must be a JSON object, such as `{}`")),
         };
         let (descriptor, message) = named(service, method, message);
+        let message = message.map(|message| BodyKind::Message(message.into()));
         prepare(self, descriptor, None, &REPLY, message)
     }
 
@@ -103,6 +105,7 @@ impl Client {
     ) -> Call<JsonText> {
         let message = Ok(request.as_str().as_bytes().to_vec());
         let (descriptor, message) = named(service, method, message);
+        let message = message.map(|message| BodyKind::Message(message.into()));
         prepare(self, descriptor, None, &TEXT_REPLY, message)
     }
 }

@@ -5,12 +5,14 @@ mod balance;
 mod budget;
 mod builder;
 mod call;
+mod ended;
 mod endpoint;
 mod handle;
 mod hedge;
 mod json;
 mod outbound;
 mod outlier;
+mod response_stream;
 mod retry;
 mod retry_policy;
 mod stack;
@@ -72,6 +74,7 @@ struct ClientInner {
     source: Option<Arc<Source>>,
     identity: Option<IdentityKeys>,
     timeout: Duration,
+    stream_idle_timeout: Duration,
     /// Layers that run once a call.
     layers: Layers,
     /// Layers that run once an attempt.
@@ -84,6 +87,8 @@ struct ClientInner {
 }
 
 impl Client {
+    /// The longest time without a message on a stream for which none is set.
+    const DEFAULT_STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(360);
     /// The timeout of a call for which none is set.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -170,6 +175,7 @@ impl Client {
             source: None,
             identity: None,
             timeout: Self::DEFAULT_TIMEOUT,
+            stream_idle_timeout: Self::DEFAULT_STREAM_IDLE_TIMEOUT,
             layers: Layers::default(),
             attempt_layers: Layers::default(),
             retry,
@@ -272,13 +278,22 @@ impl Client {
         })
     }
 
-    /// Sets the default timeout of calls, 30 s initially. The timeout of a method and of a single
-    /// call take precedence.
+    /// Sets the default timeout of calls without streams, 30 s initially. The timeouts of a method
+    /// and of a single call take precedence.
     ///
     /// A call that is made while handling a request also ends at the deadline of that request.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         self.change(|inner| inner.timeout = timeout)
+    }
+
+    /// Sets the longest time without a message on a stream, in either direction: 6 minutes
+    /// initially, which is longer than that of a server, so that the server ends the stream. A
+    /// stream that is idle for longer ends with `deadline_exceeded`. `Duration::MAX` removes the
+    /// limit.
+    #[must_use]
+    pub fn stream_idle_timeout(self, timeout: Duration) -> Self {
+        self.change(|inner| inner.stream_idle_timeout = timeout)
     }
 
     /// Removes the timeout of calls for which neither the method nor the call has one.

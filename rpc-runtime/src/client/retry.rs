@@ -1,18 +1,22 @@
 //! Runs the attempts of a call and decides after each one whether to retry.
 
-use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::attempt::{AttemptOutcome, attempt, is_retryable};
 use super::endpoint::{Endpoint, InFlightGuard};
 use super::outbound::OutboundRequest;
+use super::response_stream::AttemptStream;
 use super::stack::MIN_REMAINING;
 use super::transport::is_passed_on;
 use super::{ClientInner, hedge};
 use crate::descriptor::{Idempotency, MethodDescriptor};
 use crate::error::{Error, Execution};
-use crate::middleware::{BoxFuture, Guards, Request, Response};
+use crate::middleware::{Body, BoxFuture, Guards, Request, Response};
+use crate::observe::AttemptObservation;
+use crate::streaming::Streaming;
 
 /// The number of attempts of a call that a server may leave unprocessed (`GOAWAY`,
 /// `REFUSED_STREAM`) without a cost: they count neither as attempts nor against the retry budget. A
@@ -30,10 +34,8 @@ pub(super) fn run(client: Arc<ClientInner>, request: Request) -> BoxFuture<Respo
     } else {
         1
     };
-    match OutboundRequest::from_request(request) {
-        Ok((request, guards)) => Box::pin(run_attempts(client, request, guards, max_attempts)),
-        Err(error) => Box::pin(ready(error.into())),
-    }
+    let (request, guards) = OutboundRequest::from_request(request);
+    Box::pin(run_attempts(client, request, guards, max_attempts))
 }
 
 async fn run_attempts(
@@ -86,7 +88,10 @@ async fn run_attempts(
             request.context = request.context.for_attempt(attempts.sent + 1);
             continue;
         }
-        observation.end(&response, None);
+        match response.body_mut().and_then(Body::as_stream_mut) {
+            Some(messages) => observe_stream(messages, observation),
+            None => observation.end(&response, None),
+        }
         if let Some(error) = response.error_mut() {
             let reason = match decision {
                 RetryDecision::GiveUp(reason) => {
@@ -98,6 +103,17 @@ async fn run_attempts(
             attempts.finish(error, reason);
         }
         return response;
+    }
+}
+
+/// Ends the observation of an attempt with its response stream.
+fn observe_stream(messages: &mut Streaming<Bytes>, observation: AttemptObservation) {
+    if observation.is_observed() {
+        *messages = Streaming::from_source(AttemptStream {
+            messages: std::mem::take(messages),
+            observation: Some(observation),
+            received: 0,
+        });
     }
 }
 
@@ -189,6 +205,9 @@ fn decide(
 ) -> RetryDecision {
     if max_attempts == 1 || !is_retryable(request.method, error) {
         return RetryDecision::Done;
+    }
+    if !request.can_repeat() {
+        return RetryDecision::GiveUp(Some("the stream of the request was read in part"));
     }
     let is_free = attempts.end(error);
     if !is_free && attempts.sent - attempts.free >= max_attempts {

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
 
+use super::ended::end_call;
 use super::handle::CallHandle;
+use super::response_stream::{StreamStart, StreamedCall};
 use super::{Client, ClientInner};
 use crate::compression::Compression;
 use crate::context::{Context, RequestId};
@@ -84,7 +86,16 @@ pub(super) async fn run(call: CallParts) -> CallResult {
         handle,
     } = call;
     let inner = &*client.0;
-    let timeout = timeout.or(method.timeout).unwrap_or(inner.timeout);
+    let stream = method
+        .is_streaming()
+        .then(|| StreamStart::new(&client, handle.as_ref()));
+    let timeout = timeout
+        .or(method.timeout)
+        .unwrap_or(if method.is_streaming() {
+            Duration::MAX
+        } else {
+            inner.timeout
+        });
     let trace = CallTrace::of(callers.flags(), redacted_arguments, || {
         body.as_ref().ok().and_then(Body::as_message).cloned()
     });
@@ -105,13 +116,16 @@ pub(super) async fn run(call: CallParts) -> CallResult {
     let mut response = match (failed, body) {
         (Some(error), _) | (None, Err(error)) => unsent(error),
         (None, Ok(_)) if deadline_passed(&context) => unsent(Error::deadline_exceeded()),
-        (None, Ok(body)) => {
+        (None, Ok(mut body)) => {
+            if let Some(stream) = &stream {
+                stream.observe_request(&mut body, &callers);
+            }
             let mut request = Request::new(method, context.clone(), metadata, body);
             request.set_retry(retry);
             request.set_send_options(options.or(inner.options));
             // 2. Deadline.  3. The layers of the client, once a call.
             // 4. Retries. Each attempt: load balancing, attempt layers, transport.
-            match handle {
+            match &handle {
                 None => {
                     let work = inner.layers.run(&client.0, request);
                     let sending = send(counted, &context, work);
@@ -120,7 +134,7 @@ pub(super) async fn run(call: CallParts) -> CallResult {
                 Some(handle) => {
                     request.set_attempts(Arc::clone(handle.log()));
                     let work = inner.layers.run(&client.0, request);
-                    let sending = send(counted, &context, Box::pin(handle.run(work)));
+                    let sending = send(counted, &context, Box::pin(handle.clone().run(work)));
                     observation.span().instrument(sending).await
                 }
             }
@@ -131,7 +145,17 @@ pub(super) async fn run(call: CallParts) -> CallResult {
     if let Some(error) = response.error_mut() {
         end_call(error, id, method, &callers);
     }
-    observation.end(&response);
+    match (response.body_mut().and_then(Body::as_stream_mut), stream) {
+        (Some(messages), Some(stream)) => {
+            let call = StreamedCall {
+                request_id: id,
+                method,
+                callers: callers.clone(),
+            };
+            stream.observe_response(messages, call, &context, observation);
+        }
+        _ => observation.end(&response),
+    }
     CallResult {
         request_id: id,
         response,
@@ -200,23 +224,6 @@ impl Drop for OutgoingCall {
         if !self.may_have_run {
             self.callers.call_not_executed();
         }
-    }
-}
-
-/// Marks an error as the end of a call. Adds the request ID and the method to one that did not come
-/// from a server.
-pub(super) fn end_call(
-    error: &mut Error,
-    id: RequestId,
-    method: &'static MethodDescriptor,
-    callers: &Context,
-) {
-    error.end_call(method.service, callers.is_of_request());
-    if error.request_id().is_none() {
-        error.set_request_id(id);
-    }
-    if error.hops().is_empty() {
-        error.set_failed_call(method.full_name());
     }
 }
 

@@ -3,12 +3,15 @@
 use std::any::Any;
 use std::fmt;
 
+use bytes::Bytes;
+
 use super::form::{ArgumentForm, ArgumentFormCodec, Owned};
 use crate::codec::json::{
     self, Cursor, DecodeError, EncodeError, MISSING, Object, ObjectWriter, Position, WriteOutcome,
 };
 use crate::descriptor::{ArgumentDescriptor, MessageStyle, MethodDescriptor};
 use crate::error::Argument;
+use crate::streaming::{BodyKind, Streaming};
 
 type Write<F> = for<'a> fn(
     <F as ArgumentForm>::Borrowed<'a>,
@@ -154,6 +157,16 @@ pub trait Arguments: 'static {
         arguments: Self::Borrowed<'_>,
     ) -> Result<Vec<u8>, EncodeError>;
 
+    /// Encodes the request: a single message, except for a method with a request stream.
+    #[doc(hidden)]
+    fn encode_request(
+        codecs: &Self::Codecs,
+        method: &MethodDescriptor,
+        arguments: Self::Borrowed<'_>,
+    ) -> Result<BodyKind, EncodeError> {
+        Self::encode(codecs, method, arguments).map(|message| BodyKind::Message(message.into()))
+    }
+
     #[doc(hidden)]
     fn transcoders(codecs: &Self::Codecs) -> Vec<Transcode>;
 
@@ -163,6 +176,13 @@ pub trait Arguments: 'static {
         method: &MethodDescriptor,
         body: &[u8],
     ) -> Result<Self::Owned, DecodeError>;
+
+    /// Decodes the messages of a request stream; `None` for methods with one request message.
+    #[doc(hidden)]
+    fn decode_stream(codecs: &Self::Codecs, messages: Streaming<Bytes>) -> Option<Self::Owned> {
+        let _ = (codecs, messages);
+        None
+    }
 
     /// Returns the argument at this index if it is a `String`.
     #[doc(hidden)]

@@ -8,6 +8,8 @@ mod arguments;
 mod form;
 mod redacted;
 mod reply;
+mod returned;
+mod stream;
 
 pub use arguments::{
     ArgumentCodec, Arguments, argument, argument_or, argument_or_default, idempotency_key, message,
@@ -16,10 +18,14 @@ pub use form::{ArgumentForm, ArgumentFormCodec, Optional, Owned, Slice, Str};
 pub(crate) use redacted::RedactedArguments;
 #[cfg(feature = "client")]
 pub(crate) use reply::text_reply;
-pub use reply::{ReplyCodec, message_reply, reply};
+pub use reply::{ReplyCodec, message_reply, reply, stream_reply};
+pub use stream::{StreamArgument, StreamCodec, StreamOf, StreamType, stream_argument};
 
+use self::returned::returned_error;
+use crate::context::Context;
 use crate::descriptor::{Idempotency, MethodDescriptor};
 use crate::error::Error;
+use crate::streaming::BodyKind;
 
 /// The handle of a method with the arguments `A`, the value `T` and the error `E`.
 pub struct Method<A: Arguments, T, E> {
@@ -48,8 +54,8 @@ impl<A: Arguments, T, E> Method<A, T, E> {
         &self.descriptor
     }
 
-    pub(crate) fn encode_arguments(&self, arguments: A::Borrowed<'_>) -> Result<Vec<u8>, Error> {
-        A::encode(&self.arguments, &self.descriptor, arguments).map_err(|error| {
+    pub(crate) fn encode_arguments(&self, arguments: A::Borrowed<'_>) -> Result<BodyKind, Error> {
+        A::encode_request(&self.arguments, &self.descriptor, arguments).map_err(|error| {
             Error::without_location(
                 crate::Code::InvalidArgument,
                 format!(
@@ -58,6 +64,21 @@ impl<A: Arguments, T, E> Method<A, T, E> {
                 ),
             )
         })
+    }
+
+    /// Decodes the arguments from the body of a request, of which a stream is taken.
+    pub(crate) fn take_arguments(&self, body: &mut BodyKind) -> Result<A::Owned, Error> {
+        match body {
+            BodyKind::Message(message) => self.decode_arguments(message),
+            BodyKind::Stream(messages) => {
+                let messages = std::mem::take(messages);
+                A::decode_stream(&self.arguments, messages).ok_or_else(|| {
+                    let path = self.descriptor.path;
+                    let text = format!("{path} accepts a single message, not a stream");
+                    Error::without_location(crate::Code::Unimplemented, text)
+                })
+            }
+        }
     }
 
     pub(crate) fn decode_arguments(&self, body: &[u8]) -> Result<A::Owned, Error> {
@@ -74,8 +95,13 @@ impl<A: Arguments, T, E> Method<A, T, E> {
         A::text(arguments, all.position(|known| known.name == argument)?)
     }
 
-    pub(crate) fn encode_value(&self, value: &T) -> Result<Vec<u8>, Error> {
-        self.reply.encode(value).map_err(|error| {
+    pub(crate) fn encode_value(
+        &'static self,
+        value: T,
+        context: &Context,
+    ) -> Result<BodyKind, Error> {
+        let encoded = self.reply.encode(value, &self.descriptor, context);
+        encoded.map_err(|error| {
             Error::without_location(
                 crate::Code::Internal,
                 format!(
@@ -86,8 +112,12 @@ impl<A: Arguments, T, E> Method<A, T, E> {
         })
     }
 
-    pub(crate) fn encode_error(&self, error: E) -> Error {
-        self.reply.encode_error(error)
+    /// Encodes an error that the handler of the method has returned.
+    pub(crate) fn encode_error(&self, error: E, context: &Context) -> Error
+    where
+        E: 'static,
+    {
+        returned_error(|error| self.reply.encode_error(error), error, context)
     }
 
     pub(crate) const fn reply(&self) -> &ReplyCodec<T, E> {

@@ -2,18 +2,40 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
+use super::stream::{self, StreamType};
 use crate::codec::json::{
     self, DecodeError, EncodeError, JsonText, MISSING, Object, ObjectWriter, Position,
 };
-use crate::error::{self, Argument, Error, Remote, RpcError, RpcResult};
+use crate::context::Context;
+use crate::descriptor::MethodDescriptor;
+use crate::error::{self, Argument, Code, Error, Remote, RpcError, RpcResult};
+use crate::streaming::{BodyKind, Streaming};
 
 /// The codec of the value `T` and the error `E` of a method.
 pub struct ReplyCodec<T, E> {
-    encode: fn(&T) -> Result<Vec<u8>, EncodeError>,
-    decode: fn(&[u8]) -> Result<T, DecodeError>,
+    encode: Encode<T>,
+    decode: Decode<T>,
     encode_error: fn(E) -> Error,
     decode_error: fn(Error) -> Remote<E>,
     fingerprint: fn(&Error) -> Option<u64>,
+}
+
+/// Encodes the value of a method.
+enum Encode<T> {
+    /// As a single message.
+    Message(fn(&T) -> Result<Vec<u8>, EncodeError>),
+    /// As a stream of messages, whose errors belong to a call.
+    Stream(fn(T, &'static MethodDescriptor, &Context) -> BodyKind),
+}
+
+/// Decodes the value of a method.
+enum Decode<T> {
+    /// From a single message.
+    Message(fn(&[u8]) -> Result<T, DecodeError>),
+    /// From a stream of messages. The text is the path of the method.
+    Stream(fn(&'static str, Streaming<Bytes>) -> T),
 }
 
 /// Returns the codec of a method whose value is the field `result` of the response.
@@ -24,8 +46,8 @@ where
     R::Err: RpcError,
 {
     ReplyCodec {
-        encode: encode_field,
-        decode: decode_field,
+        encode: Encode::Message(encode_field),
+        decode: Decode::Message(decode_field),
         encode_error: RpcError::into_error,
         decode_error: Remote::of_received,
         fingerprint: error::fingerprint::<R::Err>,
@@ -40,8 +62,24 @@ where
     R::Err: RpcError,
 {
     ReplyCodec {
-        encode: encode_message,
-        decode: json::read_message,
+        encode: Encode::Message(encode_message),
+        decode: Decode::Message(json::read_message),
+        encode_error: RpcError::into_error,
+        decode_error: Remote::of_received,
+        fingerprint: error::fingerprint::<R::Err>,
+    }
+}
+
+/// Returns the codec of a method whose value is a stream.
+#[must_use]
+pub const fn stream_reply<R: RpcResult>() -> ReplyCodec<R::Ok, R::Err>
+where
+    R::Ok: StreamType,
+    R::Err: RpcError,
+{
+    ReplyCodec {
+        encode: Encode::Stream(stream::encode_stream),
+        decode: Decode::Stream(stream::decode_stream),
         encode_error: RpcError::into_error,
         decode_error: Remote::of_received,
         fingerprint: error::fingerprint::<R::Err>,
@@ -52,8 +90,8 @@ where
 #[cfg(feature = "client")]
 pub(crate) const fn text_reply() -> ReplyCodec<JsonText, Error> {
     ReplyCodec {
-        encode: |text| Ok(text.as_str().as_bytes().to_vec()),
-        decode: JsonText::read,
+        encode: Encode::Message(|text| Ok(text.as_str().as_bytes().to_vec())),
+        decode: Decode::Message(JsonText::read),
         encode_error: RpcError::into_error,
         decode_error: Remote::of_received,
         fingerprint: error::fingerprint::<Error>,
@@ -61,12 +99,32 @@ pub(crate) const fn text_reply() -> ReplyCodec<JsonText, Error> {
 }
 
 impl<T, E> ReplyCodec<T, E> {
-    pub(super) fn encode(&self, value: &T) -> Result<Vec<u8>, EncodeError> {
-        (self.encode)(value)
+    pub(super) fn encode(
+        &self,
+        value: T,
+        method: &'static MethodDescriptor,
+        context: &Context,
+    ) -> Result<BodyKind, EncodeError> {
+        match &self.encode {
+            Encode::Message(encode) => Ok(BodyKind::Message(encode(&value)?.into())),
+            Encode::Stream(encode) => Ok(encode(value, method, context)),
+        }
     }
 
-    pub(crate) fn decode_value(&self, method: &str, body: &[u8]) -> Result<T, Error> {
-        (self.decode)(body).map_err(|error| error.into_response_error(method))
+    /// Decodes the value of a response from a body, of which a stream is taken.
+    pub(crate) fn decode_value(&self, method: &'static str, body: BodyKind) -> Result<T, Error> {
+        match (&self.decode, body) {
+            (Decode::Message(decode), BodyKind::Message(message)) => {
+                decode(&message).map_err(|error| error.into_response_error(method))
+            }
+            (Decode::Stream(decode), BodyKind::Stream(messages)) => Ok(decode(method, messages)),
+            (Decode::Message(_), BodyKind::Stream(_)) => Err(unexpected(
+                "the response is a stream and not a single message; check the layers",
+            )),
+            (Decode::Stream(_), BodyKind::Message(_)) => Err(unexpected(
+                "the response is a single message and not a stream; check the layers",
+            )),
+        }
     }
 
     pub(super) fn encode_error(&self, error: E) -> Error {
@@ -87,6 +145,10 @@ impl<T, E> fmt::Debug for ReplyCodec<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ReplyCodec")
     }
+}
+
+fn unexpected(text: &'static str) -> Error {
+    Error::without_location(Code::Internal, text).public()
 }
 
 fn encode_field<T: Argument>(value: &T) -> Result<Vec<u8>, EncodeError> {

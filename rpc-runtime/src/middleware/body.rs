@@ -5,9 +5,9 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::streaming::Streaming;
+use crate::streaming::{BodyKind, Streaming};
 
-/// An encoded message.
+/// An encoded message, or a stream of them.
 ///
 /// Guards that a layer gives to [`hold`](Self::hold) are dropped when the body has been sent, read
 /// to its end, or dropped.
@@ -16,35 +16,16 @@ pub struct Body {
     guards: Vec<Box<dyn Any + Send>>,
 }
 
-/// The content of a [`Body`].
-pub(crate) enum BodyKind {
-    /// A single message.
-    Message(Bytes),
-    /// A stream of messages. Client and server refuse it, so nothing reads it yet.
-    #[expect(dead_code, reason = "streams are refused before they are read")]
-    Stream(Streaming<Bytes>),
-}
-
 impl Body {
     /// Creates a body with one encoded message.
     pub fn message(message: impl Into<Bytes>) -> Self {
-        Self {
-            kind: BodyKind::Message(message.into()),
-            guards: Vec::new(),
-        }
+        BodyKind::Message(message.into()).into()
     }
 
     /// Creates a body with a stream of encoded messages.
-    ///
-    /// Not supported yet: a call or response with such a body fails with `unimplemented` or
-    /// `internal`.
-    #[doc(hidden)]
     #[must_use]
     pub fn stream(messages: Streaming<Bytes>) -> Self {
-        Self {
-            kind: BodyKind::Stream(messages),
-            guards: Vec::new(),
-        }
+        BodyKind::Stream(messages).into()
     }
 
     /// Returns the message; `None` for a stream.
@@ -56,6 +37,23 @@ impl Body {
         }
     }
 
+    /// Returns the stream for changes; `None` for a single message. A layer that wants to see or
+    /// change the messages takes the stream and puts another one in its place, see
+    /// [`Streaming::map_messages`].
+    #[must_use]
+    pub fn as_stream_mut(&mut self) -> Option<&mut Streaming<Bytes>> {
+        match &mut self.kind {
+            BodyKind::Message(_) => None,
+            BodyKind::Stream(stream) => Some(stream),
+        }
+    }
+
+    /// Returns whether the body is a stream.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        matches!(self.kind, BodyKind::Stream(_))
+    }
+
     /// Returns the message for changes; `None` for a stream.
     #[cfg(feature = "server")]
     pub(crate) fn message_mut(&mut self) -> Option<&mut Bytes> {
@@ -63,6 +61,12 @@ impl Body {
             BodyKind::Message(message) => Some(message),
             BodyKind::Stream(_) => None,
         }
+    }
+
+    /// Returns the content for changes. The guards stay.
+    #[cfg(feature = "server")]
+    pub(crate) fn kind_mut(&mut self) -> &mut BodyKind {
+        &mut self.kind
     }
 
     /// Keeps a guard, such as a permit or a timer, until the end of this body.
@@ -96,18 +100,35 @@ impl fmt::Debug for Body {
     }
 }
 
-impl fmt::Debug for BodyKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Message(_) => "Message",
-            Self::Stream(_) => "Stream",
-        })
+impl From<BodyKind> for Body {
+    fn from(kind: BodyKind) -> Self {
+        Self {
+            kind,
+            guards: Vec::new(),
+        }
     }
 }
 
 /// The guards of a body; dropped where the body ends.
 #[derive(Default)]
 pub(crate) struct Guards(Vec<Box<dyn Any + Send>>);
+
+impl Guards {
+    /// Returns the content with these guards: a stream holds them until its end, and a message has
+    /// arrived.
+    #[cfg(feature = "client")]
+    pub(crate) fn held_by(self, content: BodyKind) -> BodyKind {
+        match content {
+            BodyKind::Stream(messages) if !self.0.is_empty() => {
+                BodyKind::Stream(messages.map_messages(move |message| {
+                    let _held = &self;
+                    message
+                }))
+            }
+            content => content,
+        }
+    }
+}
 
 impl fmt::Debug for Guards {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

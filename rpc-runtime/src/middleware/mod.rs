@@ -40,7 +40,7 @@ mod tower;
 
 pub(crate) use attempts::AttemptLog;
 pub use body::Body;
-pub(crate) use body::{BodyKind, Guards};
+pub(crate) use body::Guards;
 pub use layer::{BoxFuture, Layer, Next};
 pub(crate) use layer::{InnerService, Layers};
 pub use tower::{TowerFuture, TowerLayer, TowerService};

@@ -360,8 +360,7 @@ impl Observation {
         self.notify(&mut CallEnd::of(&self.call, response));
     }
 
-    /// Ends the observation of a call without a [`Response`].
-    #[cfg(feature = "server")]
+    /// Ends the observation of a call without a [`Response`], or whose response was a stream.
     pub(crate) fn end_with(mut self, error: Option<&Error>, response_bytes: usize) {
         self.ended = true;
         self.notify(&mut CallEnd::new(&self.call, error, response_bytes));
@@ -448,6 +447,21 @@ impl AttemptObservation {
             };
             observers.for_each_observer(|observer| observer.attempt_ended(&attempt, &end));
         }
+    }
+
+    /// Ends the observation of an attempt whose response was a stream.
+    #[cfg(feature = "client")]
+    pub(crate) fn end_stream(mut self, error: Option<&Error>, response_bytes: usize) {
+        if let Some((observers, attempt)) = self.0.take() {
+            let end = CallEnd::new(&attempt, error, response_bytes);
+            observers.for_each_observer(|observer| observer.attempt_ended(&attempt, &end));
+        }
+    }
+
+    /// Returns whether anything observes the attempt.
+    #[cfg(feature = "client")]
+    pub(crate) fn is_observed(&self) -> bool {
+        self.0.is_some()
     }
 }
 

@@ -1,9 +1,11 @@
 //! Resource limits of a server. Every limit has a default.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
+use crate::descriptor::MethodDescriptor;
+use crate::duration::saturating_deadline;
 use crate::error::{Code, Error, Result};
 
 /// The size of the shortest message, `{}`.
@@ -42,9 +44,11 @@ pub(super) const MAX_HEADERS: usize = 16_384;
 /// | `queued_calls` | 256 | `unavailable` immediately, with a retry delay |
 /// | `queue_timeout` | 50 ms | `unavailable`, with a retry delay |
 /// | `wrong_credentials_per_peer` | 60 in a minute | `resource_exhausted`, with a retry delay, for all calls of that peer with credentials |
-/// | `default_deadline` | 30 s | `deadline_exceeded`; applies to calls without a deadline |
-/// | `deadline_cap` | 5 min | later deadlines are reduced to this |
+/// | `default_deadline` | 30 s | `deadline_exceeded`; applies to calls without a deadline and without streams |
+/// | `deadline_cap` | 5 min | later deadlines are reduced to this; not those of calls with streams |
+/// | `stream_idle_timeout` | 5 min | `deadline_exceeded` for a stream without a message in either direction |
 /// | `lame_duck` | 0 s; 500 ms after SIGTERM | not a limit: how long a stopping server keeps serving while it reports not ready |
+/// | `stream_drain_timeout` | 5 s | streams of a stopping server end with `unavailable` and a retry delay |
 /// | `drain_timeout` | 30 s | calls that are still running are dropped |
 ///
 /// The limits are checked when the server starts: a value with which no call could be served is
@@ -126,10 +130,13 @@ pub struct Limits {
     /// token. 10,000 peers are remembered; of more than that, those with the most wrong
     /// credentials.
     pub wrong_credentials_per_peer: usize,
-    /// Deadline of a call that specifies none.
+    /// Deadline of a call that specifies none. A call with streams has none then, but
+    /// [`stream_idle_timeout`](Self::stream_idle_timeout).
     pub default_deadline: Duration,
     /// Latest deadline that a call may specify. `#[rpc(timeout = …)]` overrides it for one method.
     pub deadline_cap: Duration,
+    /// Maximum time between two messages of a call with streams, in either direction.
+    pub stream_idle_timeout: Duration,
     /// Time for which a stopping server keeps serving while `/readyz` reports not ready, so that
     /// callers and load balancers can stop sending calls to it. Set it slightly above the probe's
     /// period times its failure threshold.
@@ -137,6 +144,10 @@ pub struct Limits {
     /// While it is 0, [`Server::run`](crate::Server::run) uses 500 ms after SIGTERM, and none after
     /// Ctrl-C. The option `--lame-duck=0s` disables that.
     pub lame_duck: Duration,
+    /// Time after which a stopping server ends its streams. They end with `unavailable`, and a
+    /// client may open them again on another server. Counted as
+    /// [`drain_timeout`](Self::drain_timeout) is.
+    pub stream_drain_timeout: Duration,
     /// Time for which a stopping server waits for running calls. It waits for incomplete requests
     /// for 3 s of it.
     pub drain_timeout: Duration,
@@ -167,10 +178,12 @@ impl Limits {
             wrong_credentials_per_peer,
             default_deadline,
             deadline_cap,
+            stream_idle_timeout,
             // 0 is valid: no queue, no wait, no lame duck, no drain.
             queued_calls: _,
             queue_timeout: _,
             lame_duck: _,
+            stream_drain_timeout: _,
             drain_timeout: _,
         } = self;
         for (field, value, min) in [
@@ -195,6 +208,7 @@ impl Limits {
             ("body_timeout", *body_timeout),
             ("default_deadline", *default_deadline),
             ("deadline_cap", *deadline_cap),
+            ("stream_idle_timeout", *stream_idle_timeout),
         ] {
             if value < MIN_TIMEOUT {
                 let (value, min) = (format!("{value:?}"), format!("{MIN_TIMEOUT:?}"));
@@ -232,13 +246,33 @@ impl Default for Limits {
             wrong_credentials_per_peer: 60,
             default_deadline: Duration::from_secs(30),
             deadline_cap: Duration::from_secs(300),
+            stream_idle_timeout: Duration::from_secs(300),
             lame_duck: Duration::ZERO,
+            stream_drain_timeout: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(30),
         }
     }
 }
 
 impl Limits {
+    /// Returns the deadline of a call that begins now, and the longest timeout that it may have. A
+    /// call with streams has a deadline only if its caller or its method sets one.
+    pub(crate) fn deadline(
+        &self,
+        method: &MethodDescriptor,
+        timeout: Option<Duration>,
+    ) -> (Option<Instant>, Duration) {
+        let (cap, default) = if method.is_streaming() {
+            (Duration::MAX, method.timeout)
+        } else {
+            (self.deadline_cap, Some(self.default_deadline))
+        };
+        let cap = method.timeout.unwrap_or(cap);
+        let given = timeout.or(default);
+        let deadline = given.map(|given| saturating_deadline(Instant::now(), given.min(cap)));
+        (deadline, cap)
+    }
+
     /// Checks the number and the size of the headers of a request.
     ///
     /// # Errors

@@ -34,6 +34,8 @@ pub use admission::policy::{Callers, Policy};
 pub use admission::{RateLimit, authentication};
 pub use call::access::HttpAccess;
 pub use call::peer_origin::PeerAddress;
+#[cfg(feature = "client")]
+pub(crate) use call::request_stream::request_broken;
 pub use call::service::{LayeredService, RouteBuilder, Routes, Service};
 pub(crate) use call::trust::ErrorScope;
 pub use call::trust::Trust;

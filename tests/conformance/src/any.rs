@@ -7,8 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use serde_json::{Map, Value};
 
 use crate::messages::{
-    Header, IdempotentUnaryRequest, IdempotentUnaryResponse, Named, RequestInfo, UnaryRequest,
-    UnaryResponse, UnimplementedRequest,
+    BidiStreamRequest, ClientStreamRequest, Header, IdempotentUnaryRequest,
+    IdempotentUnaryResponse, Named, RequestInfo, ServerStreamRequest, UnaryRequest, UnaryResponse,
+    UnimplementedRequest,
 };
 
 /// The prefix of the types of messages.
@@ -99,11 +100,14 @@ impl JsonType {
     }
 }
 
-static JSON_TYPES: [JsonType; 7] = [
+static JSON_TYPES: [JsonType; 10] = [
     JsonType::new::<UnaryRequest>(),
     JsonType::new::<UnaryResponse>(),
     JsonType::new::<IdempotentUnaryRequest>(),
     JsonType::new::<IdempotentUnaryResponse>(),
+    JsonType::new::<ServerStreamRequest>(),
+    JsonType::new::<ClientStreamRequest>(),
+    JsonType::new::<BidiStreamRequest>(),
     JsonType::new::<UnimplementedRequest>(),
     JsonType::new::<RequestInfo>(),
     JsonType::new::<Header>(),

@@ -42,6 +42,25 @@ pub mod optional_bytes {
     }
 }
 
+/// A list of `bytes`.
+pub mod list_of_bytes {
+    use rpc_runtime::Bytes;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[allow(missing_docs, reason = "the interface of `serde(with)`")]
+    pub fn serialize<S: Serializer>(value: &[Vec<u8>], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(value.iter().map(|value| Bytes::from(value.clone())))
+    }
+
+    #[allow(missing_docs, reason = "the interface of `serde(with)`")]
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Vec<u8>>, D::Error> {
+        let values = Vec::<Bytes>::deserialize(deserializer)?;
+        Ok(values.into_iter().map(|value| value.to_vec()).collect())
+    }
+}
+
 /// Optional `int64`: a decimal string; a number is read as well.
 pub mod optional_int64 {
     use serde::{Deserialize, Deserializer, Serialize as _, Serializer, de};

@@ -1,6 +1,5 @@
 //! The messages of `connectrpc.conformance.v1`, in the order of its `.proto` files. The comments
-//! there apply. A oneof is several optional fields, of which at most one is set. The messages of
-//! streaming methods are left out, because the framework does not support these methods yet.
+//! there apply. A oneof is several optional fields, of which at most one is set.
 
 use prost::Message;
 use rpc_runtime::Metadata;
@@ -28,6 +27,12 @@ names! {
     UnaryResponse => "UnaryResponse",
     IdempotentUnaryRequest => "IdempotentUnaryRequest",
     IdempotentUnaryResponse => "IdempotentUnaryResponse",
+    ServerStreamRequest => "ServerStreamRequest",
+    ServerStreamResponse => "ServerStreamResponse",
+    ClientStreamRequest => "ClientStreamRequest",
+    ClientStreamResponse => "ClientStreamResponse",
+    BidiStreamRequest => "BidiStreamRequest",
+    BidiStreamResponse => "BidiStreamResponse",
     UnimplementedRequest => "UnimplementedRequest",
     RequestInfo => "ConformancePayload.RequestInfo",
     Header => "Header",
@@ -96,6 +101,76 @@ messages! {
     }
 
     IdempotentUnaryResponse {
+        #[prost(message, optional, tag = "1")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        payload: Option<ConformancePayload>,
+    }
+
+    /// The responses that a handler is to give.
+    StreamResponseDefinition {
+        #[prost(message, repeated, tag = "1")]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        response_headers: Vec<Header>,
+        #[prost(bytes = "vec", repeated, tag = "2")]
+        #[serde(with = "json::list_of_bytes", skip_serializing_if = "Vec::is_empty")]
+        response_data: Vec<Vec<u8>>,
+        #[prost(uint32, tag = "3")]
+        #[serde(skip_serializing_if = "is_default")]
+        response_delay_ms: u32,
+        #[prost(message, optional, tag = "4")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<Error>,
+        #[prost(message, repeated, tag = "5")]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        response_trailers: Vec<Header>,
+        #[prost(message, optional, tag = "6")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        raw_response: Option<RawHttpResponse>,
+    }
+
+    ServerStreamRequest {
+        #[prost(message, optional, tag = "1")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        response_definition: Option<StreamResponseDefinition>,
+        #[prost(bytes = "vec", tag = "2")]
+        #[serde(with = "json::bytes", skip_serializing_if = "Vec::is_empty")]
+        request_data: Vec<u8>,
+    }
+
+    ServerStreamResponse {
+        #[prost(message, optional, tag = "1")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        payload: Option<ConformancePayload>,
+    }
+
+    ClientStreamRequest {
+        #[prost(message, optional, tag = "1")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        response_definition: Option<UnaryResponseDefinition>,
+        #[prost(bytes = "vec", tag = "2")]
+        #[serde(with = "json::bytes", skip_serializing_if = "Vec::is_empty")]
+        request_data: Vec<u8>,
+    }
+
+    ClientStreamResponse {
+        #[prost(message, optional, tag = "1")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        payload: Option<ConformancePayload>,
+    }
+
+    BidiStreamRequest {
+        #[prost(message, optional, tag = "1")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        response_definition: Option<StreamResponseDefinition>,
+        #[prost(bool, tag = "2")]
+        #[serde(skip_serializing_if = "is_default")]
+        full_duplex: bool,
+        #[prost(bytes = "vec", tag = "3")]
+        #[serde(with = "json::bytes", skip_serializing_if = "Vec::is_empty")]
+        request_data: Vec<u8>,
+    }
+
+    BidiStreamResponse {
         #[prost(message, optional, tag = "1")]
         #[serde(skip_serializing_if = "Option::is_none")]
         payload: Option<ConformancePayload>,
@@ -240,6 +315,8 @@ pub struct ClientCompatRequest {
     pub service: Option<String>,
     #[prost(string, optional, tag = "12")]
     pub method: Option<String>,
+    #[prost(enumeration = "StreamType", tag = "13")]
+    pub stream_type: i32,
     #[prost(bool, tag = "14")]
     pub use_get_http_method: bool,
     #[prost(message, repeated, tag = "15")]
@@ -379,6 +456,15 @@ enums! {
         Connect = 1 "PROTOCOL_CONNECT",
         Grpc = 2 "PROTOCOL_GRPC",
         GrpcWeb = 3 "PROTOCOL_GRPC_WEB",
+    }
+
+    StreamType {
+        Unspecified = 0 "STREAM_TYPE_UNSPECIFIED",
+        Unary = 1 "STREAM_TYPE_UNARY",
+        ClientStream = 2 "STREAM_TYPE_CLIENT_STREAM",
+        ServerStream = 3 "STREAM_TYPE_SERVER_STREAM",
+        HalfDuplexBidiStream = 4 "STREAM_TYPE_HALF_DUPLEX_BIDI_STREAM",
+        FullDuplexBidiStream = 5 "STREAM_TYPE_FULL_DUPLEX_BIDI_STREAM",
     }
 
     Codec {

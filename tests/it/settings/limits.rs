@@ -16,7 +16,7 @@ use super::{NEXT, WorkClient, WorkServer, Worker, fields, server};
 
 type SetLimit = (&'static str, fn(&mut Limits, Extreme));
 
-const LIMITS: [SetLimit; 19] = [
+const LIMITS: [SetLimit; 21] = [
     ("message_bytes", |limits, value| {
         limits.message_bytes = value.number();
     }),
@@ -68,6 +68,12 @@ const LIMITS: [SetLimit; 19] = [
     ("deadline_cap", |limits, value| {
         limits.deadline_cap = value.time();
     }),
+    ("stream_idle_timeout", |limits, value| {
+        limits.stream_idle_timeout = value.time();
+    }),
+    ("stream_drain_timeout", |limits, value| {
+        limits.stream_drain_timeout = value.time();
+    }),
     ("lame_duck", |limits, value| {
         limits.lame_duck = value.time();
     }),
@@ -77,7 +83,7 @@ const LIMITS: [SetLimit; 19] = [
 ];
 
 /// The fields of which 0 and 1 are refused, except 1 where it is in the list.
-const REFUSED_AT_0: [&str; 15] = [
+const REFUSED_AT_0: [&str; 16] = [
     "message_bytes",
     "buffered_bytes",
     "header_bytes",
@@ -93,6 +99,7 @@ const REFUSED_AT_0: [&str; 15] = [
     "wrong_credentials_per_peer",
     "default_deadline",
     "deadline_cap",
+    "stream_idle_timeout",
 ];
 const SERVES_AT_1: [&str; 4] = [
     "connections",

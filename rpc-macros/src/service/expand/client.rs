@@ -138,7 +138,7 @@ fn call(method: &Method, service: &Service) -> TokenStream {
     }
 }
 
-/// Returns the expression for an argument of the codec: a reference.
+/// Returns the expression for an argument of the codec: a reference, or a stream.
 fn borrowed(argument: &Argument) -> TokenStream {
     let ident = &argument.parameter.ident;
     match argument.form {

@@ -89,18 +89,28 @@ fn method_static(method: &Method, service: &Service) -> TokenStream {
         .iter()
         .zip(&forms)
         .map(|(argument, form)| codec(method, argument, form));
-    let reply_codec = if method.message {
-        "message_reply"
-    } else {
-        "reply"
+    let reply_codec = match (&method.reply.stream, method.message) {
+        (Some(_), _) => "stream_reply",
+        (None, true) => "message_reply",
+        (None, false) => "reply",
     };
     let ty = &reply.ty;
     let reply_codec = Ident::new(reply_codec, type_span(ty));
     let reply_codec = quote_spanned!(type_span(ty)=> __rpc::#reply_codec::<#ty>());
+    let (form, codec) = match method.request_stream() {
+        Some((_, stream)) => (
+            quote_spanned!(type_span(stream)=> __rpc::StreamOf<#stream>),
+            quote_spanned!(type_span(stream)=> __rpc::stream_argument::<#stream>()),
+        ),
+        None => (
+            quote_spanned!(method_span(method)=> (#(#forms,)*)),
+            quote_spanned!(method_span(method)=> (#(#codecs)*)),
+        ),
+    };
     quote_spanned! {method_span(method)=>
         #(#cfg_attrs)*
-        static #method_static: __rpc::Method<(#(#forms,)*), #ok, #err> =
-            __rpc::method(#descriptor, (#(#codecs)*), #reply_codec);
+        static #method_static: __rpc::Method<#form, #ok, #err> =
+            __rpc::method(#descriptor, #codec, #reply_codec);
     }
 }
 
@@ -167,6 +177,12 @@ fn options(method: &Method) -> TokenStream {
     if method.message {
         options.extend(quote_spanned!(Span::mixed_site()=> .message_style()));
     }
+    if method.request_stream().is_some() {
+        options.extend(quote_spanned!(Span::mixed_site()=> .client_streaming()));
+    }
+    if method.reply.stream.is_some() {
+        options.extend(quote_spanned!(Span::mixed_site()=> .server_streaming()));
+    }
     if method.detached.is_some() {
         options.extend(quote_spanned!(Span::mixed_site()=> .detached()));
     }
@@ -224,6 +240,8 @@ fn form(form: &ArgumentForm, site: Span) -> TokenStream {
             quote_spanned!(type_span(ty)=> __rpc::Owned<#ty>)
         }
         ArgumentForm::Slice(ty) => quote_spanned!(type_span(ty)=> __rpc::Slice<#ty>),
+        // Of the whole method, see `method_static`.
+        ArgumentForm::Stream(_) => TokenStream::new(),
         ArgumentForm::Str => quote_spanned!(site=> __rpc::Str),
         ArgumentForm::Optional(inner) => {
             let inner = self::form(inner, site);

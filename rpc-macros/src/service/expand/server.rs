@@ -112,7 +112,9 @@ fn route(method: &Method, service: &Service) -> TokenStream {
 fn passed(argument: &Argument) -> TokenStream {
     let ident = &argument.parameter.ident;
     match &argument.form {
-        ArgumentForm::Owned(_) => quote_spanned!(Span::mixed_site()=> #ident),
+        ArgumentForm::Owned(_) | ArgumentForm::Stream(_) => {
+            quote_spanned!(Span::mixed_site()=> #ident)
+        }
         ArgumentForm::Ref(_) | ArgumentForm::Str | ArgumentForm::Slice(_) => {
             quote_spanned!(Span::mixed_site()=> &#ident)
         }

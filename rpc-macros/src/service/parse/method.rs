@@ -191,6 +191,7 @@ fn reply(signature: &Signature, errors: &mut Errors) -> Reply {
             Reply {
                 ty: parse_quote!(()),
                 parts: None,
+                stream: None,
             }
         }
     }

@@ -6,12 +6,12 @@
 //! proxies and decompression.
 
 use std::error::Error as StdError;
+use std::sync::Arc;
 
-use ::http::Uri;
 use ::http::header::{HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING};
 use ::http::response::Parts;
 use bytes::Bytes;
-use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper_util::client::legacy::ResponseFuture;
 
 use super::connect::{ConnectOptions, ConnectSettings, HttpVersion, OtherVersion};
@@ -19,20 +19,20 @@ use super::evidence;
 use super::failure::{NotBegun, ResponseError, cause, is_stream_reset};
 use super::http2::{ClientId, ExchangeError, ExchangeOptions, Http2Pool};
 use super::pool::with_pools;
+use super::request_body::RequestBody;
 use super::reqwest::ReqwestClient;
 use super::response_body;
 use super::target::TransportTarget;
 use super::timed_connector::{SlowConnect, is_cause_of, is_reason};
 use super::tls;
+use super::unwritten::UnwrittenRequest;
 use crate::client::outbound::OutboundRequest;
 use crate::client::outlier::Outcome;
-use crate::context::Context;
 use crate::error::{Code, Error, Result};
 use crate::middleware::{Body, Response};
-use crate::observe::LogThrottle;
-use crate::protocol::connect::{self, OutgoingMessage, WireResponse};
-use crate::protocol::{self, body::BodyReadError};
-use crate::protocol::{QUOTED, identity, printable};
+use crate::protocol::body::BodyReadError;
+use crate::protocol::connect::{self, WireResponse};
+use crate::protocol::{QUOTED, printable};
 
 /// The maximum number of headers of a response, and the maximum size of their names and values
 /// together, in bytes. They are those of a server.
@@ -44,9 +44,6 @@ const WRITES: u32 = 3;
 
 /// The number of versions of HTTP that are tried, for servers that change what they negotiate.
 const VERSIONS: u32 = 3;
-
-/// The calls of this process that were sent without their user.
-static UNSENT_USERS: LogThrottle = LogThrottle::new();
 
 /// The transport to one server over HTTP.
 pub(super) struct HttpTransport {
@@ -85,73 +82,6 @@ pub(super) enum RequestStage {
     Receiving,
 }
 
-/// A request of which everything is decided that may fail, and whose head is not written: the time
-/// that is left and the signature, which is valid for a short time, are those of the moment when it
-/// is sent.
-struct UnwrittenRequest<'r> {
-    target: &'r TransportTarget,
-    request: &'r OutboundRequest,
-    message: OutgoingMessage,
-    uri: Uri,
-    /// Whether the server gets the context of the call without a signature.
-    is_known: bool,
-}
-
-impl<'r> UnwrittenRequest<'r> {
-    fn new(transport: &'r HttpTransport, request: &'r OutboundRequest) -> Result<Self> {
-        let target = &transport.target;
-        let prefix = target.prefix_len();
-        let message =
-            OutgoingMessage::new(request.method, prefix, &request.message, &request.options);
-        Ok(Self {
-            uri: target.uri(request.method.path, message.query())?,
-            is_known: transport.is_known(),
-            target,
-            request,
-            message,
-        })
-    }
-
-    fn write(self) -> ::http::Request<Bytes> {
-        let request = self.request;
-        let (context, metadata) = (&request.context, &request.metadata);
-        let keys = context.identity();
-        let is_known = keys.is_some() || self.is_known;
-        let restriction = request.options.disclosure.restriction(is_known);
-        let mut http =
-            connect::write_request(self.uri, context, metadata, self.message, restriction);
-        if restriction.is_none() {
-            let is_safe = is_known || self.target.is_https();
-            write_user(self.target, context, is_safe, http.headers_mut());
-        }
-        if let Some(keys) = keys.filter(|_| restriction.is_none()) {
-            // Each attempt needs its own signature; the server would reject a second use as a
-            // replay.
-            identity::sign(keys, request.method, self.target.host(), &mut http);
-        }
-        http
-    }
-}
-
-/// Writes the user of a call, unless anybody on the way could read it, or the server could not know
-/// who sent it.
-fn write_user(target: &TransportTarget, context: &Context, is_safe: bool, headers: &mut HeaderMap) {
-    if is_safe {
-        protocol::context::write_principal(context, headers);
-    } else if context.principal().is_some()
-        && let Some(count) = UNSENT_USERS.record()
-    {
-        tracing::warn!(
-            target: "rpc",
-            request_id = context.request_id(),
-            target = target.text(),
-            count,
-            "sent a call without its user, because it is neither signed nor encrypted: use identity keys or `https`; \
-             `count` so far"
-        );
-    }
-}
-
 impl HttpTransport {
     pub(super) fn new(target: TransportTarget, options: &ConnectOptions) -> Result<Self> {
         if target.is_socket() && options.has_proxy() {
@@ -171,7 +101,7 @@ impl HttpTransport {
 
     /// Returns whether the server is known to be one of this system: on this host, or one that
     /// gets the certificate of this client.
-    fn is_known(&self) -> bool {
+    pub(super) fn is_known(&self) -> bool {
         match &self.client {
             HttpClient::Configured { settings, .. } => {
                 // A proxy has another host.
@@ -203,7 +133,7 @@ impl HttpTransport {
     }
 
     /// Sends a request. Returns the response, and what it reveals about the server.
-    pub(super) async fn send(&self, request: &OutboundRequest) -> (Response, Outcome) {
+    pub(super) async fn send(self: &Arc<Self>, request: &OutboundRequest) -> (Response, Outcome) {
         let (mut writes, mut versions) = (1, 1);
         loop {
             let sent = self.send_once(request).await;
@@ -219,8 +149,12 @@ impl HttpTransport {
     }
 
     /// Writes a request with the time that is left to it, and sends it.
-    async fn send_once(&self, request: &OutboundRequest) -> (Response, Outcome) {
-        let unwritten = match UnwrittenRequest::new(self, request) {
+    async fn send_once(self: &Arc<Self>, request: &OutboundRequest) -> (Response, Outcome) {
+        if request.method.is_streaming() {
+            // Boxed to keep the future of other calls small.
+            return Box::pin(self.open_stream(request)).await;
+        }
+        let unwritten = match UnwrittenRequest::new(&self.target, self.is_known(), request) {
             Ok(unwritten) => unwritten,
             Err(error) => return (error.not_executed().into(), Outcome::Canceled),
         };
@@ -241,16 +175,12 @@ impl HttpTransport {
             }
             // Boxed to keep the future of calls with hyper small.
             HttpClient::Reqwest(client) => {
-                Box::pin(self.send_with_reqwest(client, unwritten.write(), limit)).await
+                Box::pin(self.send_with_reqwest(client, unwritten.write_first(), limit)).await
             }
         };
         match received {
             Ok((parts, body)) => {
-                if let Some(error) = self.unsupported_coding(&parts.headers) {
-                    return (error.into(), Outcome::Error);
-                }
-                if headers_too_large(&parts.headers) {
-                    let error = response_head_too_large(&self.target());
+                if let Err(error) = self.check_head(&parts.headers) {
                     return (error.into(), Outcome::Error);
                 }
                 let response = response(connect::read_response(&parts, body, limit));
@@ -292,10 +222,13 @@ impl HttpTransport {
 
     /// Adds the `host` header. Without it the pool would format it for each request, and for a Unix
     /// socket from the encoded path.
-    fn with_host(&self, mut request: ::http::Request<Bytes>) -> ::http::Request<Full<Bytes>> {
+    pub(super) fn with_host(
+        &self,
+        mut request: ::http::Request<RequestBody>,
+    ) -> ::http::Request<RequestBody> {
         let host = self.target.host().clone();
         request.headers_mut().insert(HOST, host);
-        request.map(Full::new)
+        request
     }
 
     async fn receive_from_hyper(
@@ -303,7 +236,17 @@ impl HttpTransport {
         response: ResponseFuture,
         limit: usize,
     ) -> Result<(Parts, Bytes)> {
-        let response = response.await.map_err(|error| {
+        let (parts, body) = self.head_from_hyper(response).await?.into_parts();
+        let body = self.collect(&parts, body, limit).await?;
+        Ok((parts, body))
+    }
+
+    /// Waits for the head of a response.
+    pub(super) async fn head_from_hyper(
+        &self,
+        response: ResponseFuture,
+    ) -> Result<::http::Response<Incoming>> {
+        response.await.map_err(|error| {
             if is_cause_of::<SlowConnect>(&error) {
                 return unsent(SlowConnect.to_string()).with_source(SlowConnect);
             }
@@ -312,10 +255,7 @@ impl HttpTransport {
             }
             let stage = RequestStage::before_response(error.is_connect());
             self.connection_error(stage, &error)
-        })?;
-        let (parts, body) = response.into_parts();
-        let body = self.collect(&parts, body, limit).await?;
-        Ok((parts, body))
+        })
     }
 
     async fn send_with_h2(
@@ -323,21 +263,35 @@ impl HttpTransport {
         pool: &Http2Pool,
         mut unwritten: UnwrittenRequest<'_>,
     ) -> Result<(Parts, Bytes)> {
+        let options = self.prepare_h2(&mut unwritten)?;
+        // Written when there is a stream, which may take a while. Boxed to keep the future of calls
+        // over HTTP/1 small.
+        let write = move || unwritten.write_first();
+        let exchange = Box::pin(pool.send(self.target.authority(), write, options));
+        let exchanged = exchange.await;
+        exchanged.map_err(|error| self.exchange_error(error, options.limit))
+    }
+
+    /// Completes a request for HTTP/2.
+    pub(super) fn prepare_h2(
+        &self,
+        unwritten: &mut UnwrittenRequest<'_>,
+    ) -> Result<ExchangeOptions> {
         if self.target.is_socket() {
             // The authority encodes the path of the socket.
-            unwritten.uri = self.target.socket_uri(unwritten.uri)?;
+            unwritten.uri = self.target.socket_uri(std::mem::take(&mut unwritten.uri))?;
         }
-        let options = ExchangeOptions {
+        Ok(ExchangeOptions {
             limit: unwritten.request.options.message_limit,
             deadline: unwritten.request.context.deadline(),
             // Clones of a client share their transport.
             client: ClientId(std::ptr::from_ref(self).addr()),
-        };
-        // Written when there is a stream, which may take a while. Boxed to keep the future of calls
-        // over HTTP/1 small.
-        let write = move || unwritten.write();
-        let exchange = Box::pin(pool.send(self.target.authority(), write, options));
-        exchange.await.map_err(|error| match error {
+        })
+    }
+
+    /// Returns the error of an exchange over HTTP/2.
+    pub(super) fn exchange_error(&self, error: ExchangeError, limit: usize) -> Error {
+        match error {
             ExchangeError::Connect(error) if error.is::<OtherVersion>() => {
                 unsent(OtherVersion.to_string()).with_source(OtherVersion)
             }
@@ -346,8 +300,8 @@ impl HttpTransport {
             }
             ExchangeError::NotBegun(what) => self.not_begun(NotBegun::by_server(what)),
             ExchangeError::Broken(error) => self.connection_error(RequestStage::Receiving, &*error),
-            ExchangeError::TooLarge => response_too_large(&self.target(), options.limit),
-        })
+            ExchangeError::TooLarge => response_too_large(&self.target(), limit),
+        }
     }
 
     pub(super) async fn collect<B>(&self, parts: &Parts, body: B, limit: usize) -> Result<Bytes>
@@ -364,6 +318,17 @@ impl HttpTransport {
                 Err(self.connection_error(RequestStage::Receiving, &*error))
             }
         }
+    }
+
+    /// Checks the head of a response.
+    pub(super) fn check_head(&self, headers: &HeaderMap) -> Result<()> {
+        if let Some(error) = self.unsupported_coding(headers) {
+            return Err(error);
+        }
+        if headers_too_large(headers) {
+            return Err(response_head_too_large(&self.target()));
+        }
+        Ok(())
     }
 
     /// Returns the error for a response with a transfer coding other than a single `chunked`, which
@@ -436,7 +401,7 @@ impl HttpTransport {
 }
 
 /// Returns the error for a call that no server has begun.
-fn unsent(text: String) -> Error {
+pub(super) fn unsent(text: String) -> Error {
     Error::without_location(Code::Unavailable, text).not_executed()
 }
 

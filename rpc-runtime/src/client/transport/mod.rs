@@ -8,14 +8,17 @@ mod evidence;
 mod failure;
 mod http;
 mod http2;
+mod http_stream;
 mod limits;
 mod pool;
+mod request_body;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 #[cfg(not(feature = "reqwest"))]
 #[path = "reqwest_absent.rs"]
 mod reqwest;
 mod response_body;
+mod streams;
 mod target;
 mod tcp;
 mod timed_connector;
@@ -26,6 +29,7 @@ mod tls;
 mod tls;
 #[cfg(unix)]
 mod unix;
+mod unwritten;
 mod url;
 
 use std::fmt;
@@ -41,10 +45,10 @@ use self::target::TransportTarget;
 pub use self::tls::ClientTlsConfig;
 #[cfg(not(feature = "tls"))]
 pub(crate) use self::tls::ClientTlsConfig;
-use super::outbound::OutboundRequest;
+use super::outbound::{OutboundMessages, OutboundRequest};
 use super::outlier::Outcome;
 use crate::error::Result;
-use crate::middleware::{InnerService, Response};
+use crate::middleware::{Body, InnerService, Response};
 use crate::protocol::connect::ERROR_LIMIT;
 
 /// The transport to one server.
@@ -105,6 +109,14 @@ impl Transport {
 
     /// Sends a request. Returns the response, and what it reveals about the server.
     pub(super) async fn send(&self, request: &OutboundRequest) -> (Response, Outcome) {
+        let (mut response, outcome) = self.exchange(request).await;
+        if let OutboundMessages::Stream(stream) = &request.messages {
+            streams::prefer_failure(&mut response, stream);
+        }
+        (response, outcome)
+    }
+
+    async fn exchange(&self, request: &OutboundRequest) -> (Response, Outcome) {
         match &self.kind {
             TransportKind::Http(kind) => kind.send(request).await,
             TransportKind::Local(endpoint) => {
@@ -117,7 +129,7 @@ impl Transport {
     }
 
     /// Applies the limits of the client to a response that did not come over the network.
-    fn limited(&self, response: Response, limit: usize) -> Response {
+    fn limited(&self, mut response: Response, limit: usize) -> Response {
         let entries = response.headers().iter().chain(response.trailers().iter());
         let own = response.error().into_iter();
         let entries = entries.chain(own.flat_map(|error| error.metadata().iter()));
@@ -136,6 +148,13 @@ impl Transport {
         };
         if size > limit {
             return response_too_large(&self.target, limit).into();
+        }
+        if let Some(messages) = response.body_mut().and_then(Body::as_stream_mut) {
+            let target = Arc::clone(&self.target);
+            *messages = std::mem::take(messages).map_messages(move |message| match message {
+                Ok(message) if message.len() > limit => Err(response_too_large(&target, limit)),
+                message => message,
+            });
         }
         response
     }

@@ -11,8 +11,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, RwLock, Weak};
 
 use ::http::uri::Authority;
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Builder, Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -21,6 +19,7 @@ use tokio::runtime::{Handle, Id};
 use super::connect::{ConnectSettings, Connector, HttpVersion, InUse};
 use super::http2::Http2Pool;
 use super::limits::POOL_IDLE;
+use super::request_body::RequestBody;
 use super::tcp::tcp_connector;
 use super::timed_connector::TimedConnector;
 #[cfg(unix)]
@@ -30,9 +29,9 @@ use crate::sync::{MutexExt as _, RwLockExt as _};
 /// The pools of one runtime. Each is created when it is first used.
 #[derive(Default)]
 pub(super) struct Pools {
-    tcp: OnceLock<Client<TimedConnector<HttpConnector>, Full<Bytes>>>,
+    tcp: OnceLock<Client<TimedConnector<HttpConnector>, RequestBody>>,
     #[cfg(unix)]
-    unix: OnceLock<Client<TimedConnector<UnixConnector>, Full<Bytes>>>,
+    unix: OnceLock<Client<TimedConnector<UnixConnector>, RequestBody>>,
     http2_tcp: OnceLock<Http2Pool>,
     #[cfg(unix)]
     http2_unix: OnceLock<Http2Pool>,
@@ -45,7 +44,7 @@ pub(super) struct ConfiguredPool {
     in_use: Weak<InUse>,
     generation: u64,
     connector: Connector,
-    http1: Client<TimedConnector<Connector>, Full<Bytes>>,
+    http1: Client<TimedConnector<Connector>, RequestBody>,
     http2: Http2Pool,
 }
 
@@ -109,7 +108,7 @@ impl Pools {
     pub(super) fn http1(
         &self,
         is_socket: bool,
-        request: ::http::Request<Full<Bytes>>,
+        request: ::http::Request<RequestBody>,
     ) -> ResponseFuture {
         #[cfg(unix)]
         if is_socket {
@@ -187,7 +186,7 @@ impl ConfiguredPool {
     }
 
     /// Sends a request over HTTP/1.
-    pub(super) fn http1(&self, request: ::http::Request<Full<Bytes>>) -> ResponseFuture {
+    pub(super) fn http1(&self, request: ::http::Request<RequestBody>) -> ResponseFuture {
         self.http1.request(request)
     }
 

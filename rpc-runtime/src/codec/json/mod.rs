@@ -58,6 +58,15 @@ pub(crate) fn read_message<T: DeserializeOwned>(body: &[u8]) -> Result<T, Decode
     }
 }
 
+/// Reads a message of a stream, which may be any JSON value. An empty one is that without fields,
+/// as in other implementations of the protocol.
+pub(crate) fn read_element<T: DeserializeOwned + 'static>(text: &[u8]) -> Result<T, DecodeError> {
+    let mut cursor = Cursor::new(if text.is_empty() { b"{}" } else { text })?;
+    let value = read(&mut cursor, Position::Inner)?;
+    cursor.end("unexpected data after the message")?;
+    Ok(value)
+}
+
 /// Writes a message of a user-defined type.
 pub(crate) fn write_message<T: Serialize + DeserializeOwned + 'static>(
     message: &T,

@@ -1,18 +1,29 @@
 //! The headers `content-type`, `content-encoding` and `accept-encoding`.
 
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 
 use crate::compression::Encoding;
 
 /// The content type of all messages that we send.
 pub(super) const JSON: &str = "application/json";
 
+/// The content type of streams of JSON messages.
+pub(super) const STREAM_JSON: &str = "application/connect+json";
+
+/// The compression of the messages of a stream, and those that its sender accepts.
+pub(super) static STREAM_ENCODING: HeaderName = HeaderName::from_static("connect-content-encoding");
+pub(super) static STREAM_ACCEPTS: HeaderName = HeaderName::from_static("connect-accept-encoding");
+
 /// The kind of a content type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ContentType {
     /// A JSON message.
     Json,
-    /// Another `application/…` type: another codec, or a stream.
+    /// A stream of JSON messages.
+    StreamJson,
+    /// Another `application/connect+…` type: a stream of another codec.
+    OtherStream,
+    /// Another `application/…` type: another codec.
     OtherApplication,
     /// Any other type, or none.
     Other,
@@ -43,12 +54,18 @@ impl ContentType {
                 || name.trim().eq_ignore_ascii_case("charset")
                     && value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
         };
-        let application = kind
-            .get(.."application/".len())
-            .is_some_and(|start| start.eq_ignore_ascii_case("application/"));
-        if kind.eq_ignore_ascii_case(JSON) && parts.all(utf8) {
+        let starts_with = |start: &str| {
+            kind.get(..start.len())
+                .is_some_and(|found| found.eq_ignore_ascii_case(start))
+        };
+        let is_plain = parts.all(utf8);
+        if kind.eq_ignore_ascii_case(JSON) && is_plain {
             Self::Json
-        } else if application {
+        } else if kind.eq_ignore_ascii_case(STREAM_JSON) && is_plain {
+            Self::StreamJson
+        } else if starts_with("application/connect+") {
+            Self::OtherStream
+        } else if starts_with("application/") {
             Self::OtherApplication
         } else {
             Self::Other
@@ -58,7 +75,15 @@ impl ContentType {
 
 /// Reads `content-encoding`. The error is the value of an encoding that is not supported.
 pub(super) fn read_encoding(headers: &HeaderMap) -> Result<Encoding, &[u8]> {
-    let mut values = headers.get_all(CONTENT_ENCODING).iter();
+    read_encoding_of(headers, &CONTENT_ENCODING)
+}
+
+/// Reads the encoding in this header.
+pub(super) fn read_encoding_of<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> Result<Encoding, &'h [u8]> {
+    let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
         return Ok(Encoding::Identity);
     };
@@ -72,8 +97,13 @@ pub(super) fn read_encoding(headers: &HeaderMap) -> Result<Encoding, &[u8]> {
 
 /// Returns whether the peer accepts a response in gzip.
 pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
+    accepts_gzip_by(headers, &ACCEPT_ENCODING)
+}
+
+/// Returns whether the peer accepts gzip by this header.
+pub(super) fn accepts_gzip_by(headers: &HeaderMap, name: &HeaderName) -> bool {
     headers
-        .get_all(ACCEPT_ENCODING)
+        .get_all(name)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
@@ -97,7 +127,7 @@ fn is_zero_weight(parameter: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::header::{HeaderName, HeaderValue};
+    use http::header::HeaderValue;
 
     use super::*;
 
@@ -111,7 +141,7 @@ mod tests {
 
     #[test]
     fn content_types() {
-        let table: [(&[&'static str], ContentType); 17] = [
+        let table: [(&[&'static str], ContentType); 20] = [
             (&["application/json"], ContentType::Json),
             (&["Application/JSON"], ContentType::Json),
             (&["application/json; charset=utf-8"], ContentType::Json),
@@ -128,7 +158,10 @@ mod tests {
                 &["application/json; boundary=x"],
                 ContentType::OtherApplication,
             ),
-            (&["application/connect+json"], ContentType::OtherApplication),
+            (&["application/connect+json"], ContentType::StreamJson),
+            (&["Application/Connect+JSON;"], ContentType::StreamJson),
+            (&["application/connect+json;a=b"], ContentType::OtherStream),
+            (&["application/connect+proto"], ContentType::OtherStream),
             (&["application/proto"], ContentType::OtherApplication),
             (&["application/jsonp"], ContentType::OtherApplication),
             (&["text/plain"], ContentType::Other),

@@ -108,13 +108,35 @@ pub(crate) fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -
             .with_http_status(status.as_u16()),
     };
     retry_after::add(&mut error, status, headers, code.is_none());
+    add_request_id(&mut error, headers);
+    with_metadata(error, headers)
+}
+
+/// Reads the error at the end of a stream. One without a known code is `unknown`.
+pub(super) fn read_stream_error(json: &[u8], headers: &HeaderMap) -> Error {
+    let error = match ReceivedJson::parse(json) {
+        Some(json) => {
+            let code = json.code().unwrap_or(Code::Unknown);
+            json.into_error(code, String::new)
+        }
+        None => {
+            let text = "the error at the end of the stream is not a JSON object";
+            Error::without_location(Code::Internal, text)
+        }
+    };
+    let mut error = error.with_origin(Origin::Dependency);
+    add_request_id(&mut error, headers);
+    error
+}
+
+/// Adds the ID in the headers of a response to an error without one.
+fn add_request_id(error: &mut Error, headers: &HeaderMap) {
     if error.request_id().is_none() {
         let id = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
         if let Some(id) = id.and_then(RequestId::parse) {
             error.set_request_id(id);
         }
     }
-    with_metadata(error, headers)
 }
 
 /// Returns the code of a response that has none in its body.

@@ -147,6 +147,7 @@ fn invalid_query(message: impl Into<std::borrow::Cow<'static, str>>) -> CallReje
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::connect::content::JSON;
 
     #[test]
     fn parameters_can_be_in_any_order() {
@@ -225,15 +226,19 @@ mod tests {
     #[test]
     fn each_error_has_its_format_and_code() {
         for (query, format, code) in [
-            ("", RejectionFormat::MediaType, Code::InvalidArgument),
+            (
+                "",
+                RejectionFormat::MediaType { accept: JSON },
+                Code::InvalidArgument,
+            ),
             (
                 "message={}",
-                RejectionFormat::MediaType,
+                RejectionFormat::MediaType { accept: JSON },
                 Code::InvalidArgument,
             ),
             (
                 "encoding=proto&message={}",
-                RejectionFormat::MediaType,
+                RejectionFormat::MediaType { accept: JSON },
                 Code::InvalidArgument,
             ),
             (

@@ -33,7 +33,12 @@ pub(crate) enum RejectionFormat {
         allow: &'static str,
     },
     /// 415 with `accept-post`, and the message as plain text.
-    MediaType,
+    MediaType {
+        /// The content type that is accepted.
+        accept: &'static str,
+    },
+    /// A stream without messages that ends with the error.
+    EndStream,
     /// Error JSON with the status of its code, on a connection that is closed without reading the
     /// body: its end is not known.
     Framing,
@@ -116,26 +121,36 @@ impl CallRejection {
         )
     }
 
-    pub(super) fn content_type(headers: &HeaderMap) -> Self {
+    /// Rejects a content type other than `accept`.
+    pub(super) fn content_type(headers: &HeaderMap, accept: &'static str) -> Self {
         let mut values = headers.get_all(CONTENT_TYPE).iter();
         let received = match (values.next(), values.next()) {
             (None, _) => "there is none".to_owned(),
             (Some(value), None) => format!("it is {}", printable(value.as_bytes(), QUOTED)),
             (Some(_), Some(_)) => "there are several".to_owned(),
         };
-        let wanted = if has_json_parameters(headers) {
-            "application/json without parameters, or with charset=utf-8 only"
+        let parameters = if has_parameters(headers, accept) {
+            " without parameters, or with charset=utf-8 only"
         } else {
-            "application/json"
+            ""
         };
-        Self::media_type(format!("the content type must be {wanted}; {received}"))
+        let message = format!("the content type must be {accept}{parameters}; {received}");
+        Self::new(
+            Error::without_location(Code::InvalidArgument, message),
+            RejectionFormat::MediaType { accept },
+        )
     }
 
     pub(super) fn media_type(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(
             Error::without_location(Code::InvalidArgument, message),
-            RejectionFormat::MediaType,
+            RejectionFormat::MediaType { accept: JSON },
         )
+    }
+
+    /// Rejects a call with streams whose content type is accepted.
+    pub(crate) fn stream(error: Error) -> Self {
+        Self::new(error, RejectionFormat::EndStream)
     }
 
     /// Rejects a message with several content codings, each in a header of its own.
@@ -161,12 +176,12 @@ impl CallRejection {
     }
 }
 
-/// Returns whether the content type is that of JSON, but has parameters.
-fn has_json_parameters(headers: &HeaderMap) -> bool {
+/// Returns whether the content type is this one, but has parameters.
+fn has_parameters(headers: &HeaderMap, accept: &str) -> bool {
     let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     value.is_some_and(|value| {
         let kind = value.split(|byte| *byte == b';').next();
         value.contains(&b';')
-            && kind.is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(JSON.as_bytes()))
+            && kind.is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(accept.as_bytes()))
     })
 }

@@ -1,39 +1,26 @@
 //! Reads and writes the head of a request.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT,
 };
 use http::{Method, Uri, request};
 
 use super::content::{ContentType, JSON, accepts_gzip, read_encoding};
+use super::head::{PROTOCOL_VERSION, RequestHead, check_version};
 use super::rejection::CallRejection;
 use super::response::Accepts;
+use super::stream::{self, write_envelope};
 use super::{get, timeout};
 use crate::compression::{Encoding, SUPPORTED};
 use crate::context::Context;
 use crate::descriptor::{Idempotency, MethodDescriptor};
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::metadata::Metadata;
 use crate::protocol::{SendOptions, SentToOthers, context, metadata};
 
-static PROTOCOL_VERSION: HeaderName = HeaderName::from_static("connect-protocol-version");
-
 /// The user agent of our clients.
 const OUR_USER_AGENT: &str = concat!("rpc-runtime/", env!("CARGO_PKG_VERSION"));
-
-/// The parts of the head of a request that concern the protocol.
-#[derive(Debug)]
-pub(crate) struct RequestHead {
-    /// The content encoding of the message.
-    pub(crate) encoding: Encoding,
-    /// The message, if it is in the query of a `GET`.
-    pub(crate) message: Option<Bytes>,
-    /// The timeout that the caller has set.
-    pub(crate) timeout: Option<Duration>,
-}
 
 /// Reads the head of a request for a method. The checks have the same order as in other servers of
 /// the protocol, so a request with two errors gets the same response.
@@ -43,6 +30,7 @@ pub(crate) fn read_request(
 ) -> Result<RequestHead, CallRejection> {
     let allows_get = allows_get(method);
     match head.method {
+        Method::POST if method.is_streaming() => stream::read_request(&head.headers),
         Method::POST => read_post(&head.headers),
         Method::GET if allows_get => read_get(head),
         _ => Err(CallRejection::verb(&head.method, allows_get)),
@@ -55,12 +43,12 @@ pub(crate) fn has_query_message(head: &request::Parts, method: &MethodDescriptor
 }
 
 fn allows_get(method: &MethodDescriptor) -> bool {
-    method.idempotency == Idempotency::NoSideEffects
+    method.idempotency == Idempotency::NoSideEffects && !method.is_streaming()
 }
 
 fn read_post(headers: &HeaderMap) -> Result<RequestHead, CallRejection> {
     if ContentType::read(headers) != ContentType::Json {
-        return Err(CallRejection::content_type(headers));
+        return Err(CallRejection::content_type(headers, JSON));
     }
     let timeout = timeout::read(headers)?;
     let encoding = read_encoding(headers).map_err(|name| {
@@ -71,18 +59,7 @@ fn read_post(headers: &HeaderMap) -> Result<RequestHead, CallRejection> {
             CallRejection::several_encodings()
         }
     })?;
-    let mut versions = headers.get_all(&PROTOCOL_VERSION).iter();
-    match (versions.next(), versions.next()) {
-        (None, _) => {}
-        (Some(version), None) if version == "1" => {}
-        _ => {
-            return Err(Error::without_location(
-                Code::InvalidArgument,
-                "the header connect-protocol-version must be 1 and occur once",
-            )
-            .into());
-        }
-    }
+    check_version(headers)?;
     Ok(RequestHead {
         encoding,
         message: None,
@@ -132,6 +109,8 @@ pub(crate) struct OutgoingMessage {
     query: Option<String>,
     encoding: Encoding,
     accepts_gzip: bool,
+    /// Whether the body is a stream, of which this is the only message or none.
+    is_stream: bool,
 }
 
 impl OutgoingMessage {
@@ -147,7 +126,7 @@ impl OutgoingMessage {
             Some(compressed) => (compressed, Encoding::Gzip),
             None => (message.clone(), Encoding::Identity),
         };
-        let query = if options.use_get && method.idempotency == Idempotency::NoSideEffects {
+        let query = if options.use_get && allows_get(method) {
             get::write(prefix + method.path.len(), &body, encoding)
         } else {
             None
@@ -157,7 +136,34 @@ impl OutgoingMessage {
             query,
             encoding,
             accepts_gzip: options.compression.accepts_gzip(),
+            is_stream: false,
         }
+    }
+
+    /// Creates the message of a method with streams. Without a `message`, the messages are not part
+    /// of the signed body: they do not exist yet.
+    ///
+    /// # Errors
+    ///
+    /// `resource_exhausted` for a message that is too long for an envelope.
+    pub(crate) fn stream(message: Option<&Bytes>, options: &SendOptions) -> Result<Self, Error> {
+        let body = match message {
+            Some(message) => write_envelope(message, options.compression)?,
+            None => Bytes::new(),
+        };
+        // Messages that are too small to be compressed are sent as they are.
+        let encoding = if options.compression.accepts_gzip() {
+            Encoding::Gzip
+        } else {
+            Encoding::Identity
+        };
+        Ok(Self {
+            body,
+            query: None,
+            encoding,
+            accepts_gzip: options.compression.accepts_gzip(),
+            is_stream: true,
+        })
     }
 
     /// Returns the query of the URL.
@@ -185,14 +191,17 @@ pub(crate) fn write_request(
     // One allocation: four headers of the protocol, usually five of the context, and one or two
     // that the transport adds.
     headers.reserve(12 + metadata.len());
-    if !is_get {
+    if message.is_stream {
+        stream::write_request_headers(message.encoding, message.accepts_gzip, headers);
+        headers.insert(PROTOCOL_VERSION.clone(), HeaderValue::from_static("1"));
+    } else if !is_get {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
         headers.insert(PROTOCOL_VERSION.clone(), HeaderValue::from_static("1"));
         if message.encoding == Encoding::Gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(SUPPORTED));
         }
     }
-    if message.accepts_gzip {
+    if message.accepts_gzip && !message.is_stream {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(SUPPORTED));
     }
     headers.insert(USER_AGENT, HeaderValue::from_static(OUR_USER_AGENT));

@@ -10,7 +10,7 @@ use super::content::{ContentType, JSON};
 use super::decode::{describe_non_rpc_response, read_encoded, with_metadata};
 use super::outcome;
 use super::rejection::RejectionFormat;
-use super::{error_json, read_error};
+use super::{error_json, read_error, stream};
 use crate::compression::{self, MIN_COMPRESS_SIZE, SUPPORTED};
 use crate::error::{Code, Error};
 use crate::metadata::Metadata;
@@ -105,11 +105,12 @@ pub(crate) fn write_rejection(error: &Error, format: RejectionFormat) -> http::R
             response
         }
         RejectionFormat::Verb { allow } => plain_text(StatusCode::METHOD_NOT_ALLOWED, ALLOW, allow),
-        RejectionFormat::MediaType => plain_text(
+        RejectionFormat::MediaType { accept } => plain_text(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ACCEPT_POST.clone(),
-            JSON,
+            accept,
         ),
+        RejectionFormat::EndStream => stream::write_failed(error),
     }
 }
 
@@ -142,7 +143,9 @@ pub(crate) fn is_message(parts: &response::Parts) -> bool {
 fn read_message(parts: &response::Parts, body: Bytes, limit: usize) -> Result<Bytes, Error> {
     let code = match ContentType::read(&parts.headers) {
         ContentType::Json => return read_encoded(&parts.headers, body, limit),
-        ContentType::OtherApplication => Code::Internal,
+        ContentType::StreamJson | ContentType::OtherStream | ContentType::OtherApplication => {
+            Code::Internal
+        }
         ContentType::Other => Code::Unknown,
     };
     Err(Error::without_location(

@@ -4,24 +4,21 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::task::{self, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::request;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::envelope_body::EnvelopeBody;
 use crate::context::Context;
 use crate::middleware::Guards;
 use crate::protocol::body::{BodyReadError, collect, poll_once};
 use crate::server::admission::OwnedPermit;
 use crate::server::memory::{CallMemory, NoMemory, OwnedMemory, Reservation};
 use crate::server::panic;
-
-/// Maximum time for reading a discarded body.
-const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// The reason for which a body could not be read.
 #[derive(Debug)]
@@ -121,34 +118,6 @@ where
     wait.until(reading).await
 }
 
-/// Reads and discards a body of at most `limit` bytes; returns whether it reached the end.
-///
-/// Closing an HTTP/1 connection with unread bytes makes the operating system send a reset, and a
-/// client that is still writing would see the reset instead of the response.
-pub(crate) async fn discard<B>(body: &mut Pin<&mut B>, limit: usize) -> bool
-where
-    B: Body<Data = Bytes>,
-{
-    let mut remaining = limit;
-    let reading = async {
-        while !body.is_end_stream() {
-            match body.frame().await {
-                None => break,
-                Some(Err(_)) => return false,
-                Some(Ok(frame)) => {
-                    let length = frame.data_ref().map_or(0, Bytes::len);
-                    match remaining.checked_sub(length) {
-                        Some(left) => remaining = left,
-                        None => return false,
-                    }
-                }
-            }
-        }
-        true
-    };
-    timeout(DISCARD_TIME, reading).await.unwrap_or(false)
-}
-
 /// The body of a request to a plain HTTP route. It fails when a stopping server no longer waits for
 /// incomplete requests.
 pub(crate) struct StoppableBody<B> {
@@ -236,6 +205,8 @@ enum Content {
         _permit: Option<OwnedPermit>,
         memory: OwnedMemory,
     },
+    /// The messages of a stream.
+    Stream(EnvelopeBody),
 }
 
 impl ResponseBody {
@@ -250,6 +221,14 @@ impl ResponseBody {
     /// Returns a body without guards.
     pub(crate) fn full(message: Bytes) -> Self {
         Self::message(message, Guards::default())
+    }
+
+    /// Returns the body of a stream.
+    pub(crate) fn stream(envelopes: EnvelopeBody, guards: Guards) -> Self {
+        Self {
+            content: Content::Stream(envelopes),
+            _guards: guards,
+        }
     }
 
     /// Returns a body that fails at its first frame. It aborts the response where an application's
@@ -320,6 +299,9 @@ impl Body for ResponseBody {
                 });
                 polled.map(|frame| frame.map(|frame| counted(frame?, memory)))
             }
+            Content::Stream(envelopes) => envelopes
+                .poll_envelope(cx)
+                .map(|envelope| envelope.map(|envelope| Ok(Frame::data(envelope)))),
         }
     }
 
@@ -328,6 +310,7 @@ impl Body for ResponseBody {
             Content::Message(message) => message.is_none(),
             Content::Broken => false,
             Content::Plain { body, .. } => body.is_end_stream(),
+            Content::Stream(envelopes) => envelopes.is_end(),
         }
     }
 
@@ -337,7 +320,7 @@ impl Body for ResponseBody {
                 let length = message.as_ref().map_or(0, Bytes::len);
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
-            Content::Broken => SizeHint::default(),
+            Content::Broken | Content::Stream(_) => SizeHint::default(),
             Content::Plain { body, .. } => body.size_hint(),
         }
     }

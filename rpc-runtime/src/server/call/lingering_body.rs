@@ -9,7 +9,7 @@ use http::{Version, request};
 use http_body::{Body, Frame, SizeHint};
 use tokio::runtime::Handle;
 
-use super::body;
+use super::discard::discard;
 
 /// Maximum number of bytes that are read after the response.
 const MAX_BYTES: usize = 8 << 20;
@@ -69,7 +69,7 @@ impl UnreadBody {
 ///
 /// Otherwise the stream would be reset when the response is complete, which the standard allows
 /// (RFC 9113, section 8.1). Clients that are still sending, such as `curl`, would then report the
-/// reset in place of the response. For HTTP/1 see [`body::discard`].
+/// reset in place of the response. For HTTP/1 see [`discard`].
 #[derive(Debug)]
 pub(crate) struct LingeringBody<B>
 where
@@ -130,7 +130,7 @@ where
         // Without a runtime, the connection ends as well.
         if let (Some(mut body), Ok(runtime)) = (self.body.take(), Handle::try_current()) {
             runtime.spawn(async move {
-                body::discard(&mut Pin::new(&mut body), MAX_BYTES).await;
+                discard(&mut Pin::new(&mut body), MAX_BYTES).await;
             });
         }
     }

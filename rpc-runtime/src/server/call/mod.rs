@@ -2,7 +2,9 @@
 
 pub(crate) mod access;
 pub(crate) mod body;
+pub(crate) mod discard;
 pub(crate) mod dispatch;
+pub(crate) mod envelope_body;
 pub(crate) mod exposure;
 pub(crate) mod faults;
 pub(crate) mod guard;
@@ -14,6 +16,8 @@ pub(crate) mod peer_origin;
 pub(crate) mod prepared;
 pub(crate) mod proxies;
 pub(crate) mod refusals;
+pub(crate) mod request_stream;
+pub(crate) mod response_stream;
 pub(crate) mod service;
 pub(crate) mod stack;
 pub(crate) mod trust;

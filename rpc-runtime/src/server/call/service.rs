@@ -290,12 +290,8 @@ impl<S: Send + Sync + 'static> RouteBuilder<S> {
     {
         let implementation = Arc::clone(&self.implementation);
         let prepare = move |request: Request| {
-            let (context, _, body) = request.into_parts();
-            let arguments = match body.as_message() {
-                Some(message) => method.decode_arguments(message),
-                None => Err(stream_for_message(method.descriptor())),
-            };
-            match arguments {
+            let (context, _, mut body) = request.into_parts();
+            match method.take_arguments(body.kind_mut()) {
                 // The call has ended while a layer held it back.
                 Ok(_) if !context.begin() => PreparedCall::refused(),
                 Ok(arguments) => {
@@ -336,30 +332,16 @@ impl<S> fmt::Debug for RouteBuilder<S> {
     }
 }
 
-fn into_response<A: Arguments, T, E>(
+fn into_response<A: Arguments, T, E: 'static>(
     method: &'static Method<A, T, E>,
     response: Result<T, E>,
     context: &Context,
 ) -> Response {
     match response {
-        Ok(value) => Response::from_result(method.encode_value(&value).map(Body::message)),
-        Err(error) => {
-            let location = context.error_location(&error);
-            let mut error = method.encode_error(error);
-            if !context.attach_error_chain(&mut error) {
-                context.mark_returned_variant::<E>(&mut error);
-            }
-            error.locate(location);
-            context.settle_execution(&mut error);
-            error.remap_dependency_error(context.server().map_or("-", |server| server.as_str()));
-            error.into()
+        Ok(value) => {
+            let encoded = method.encode_value(value, context);
+            Response::from_result(encoded.map(Body::from))
         }
+        Err(error) => method.encode_error(error, context).into(),
     }
-}
-
-fn stream_for_message(method: &MethodDescriptor) -> crate::Error {
-    crate::Error::without_location(
-        crate::Code::Unimplemented,
-        format!("{} accepts a single message, not a stream", method.path),
-    )
 }

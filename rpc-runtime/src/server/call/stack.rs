@@ -6,6 +6,7 @@ use std::time::Instant;
 use tracing::Span;
 
 use super::guard::{call_start, guarded, or_deadline_exceeded, within};
+use super::response_stream::{ResponseStream, StreamedCall};
 use super::service::Route;
 use crate::context::{Context, RequestId};
 use crate::descriptor::MethodDescriptor;
@@ -17,6 +18,7 @@ use crate::server::admission::{self, OwnedPermit, Permit};
 use crate::server::call::trust::ErrorScope;
 use crate::server::inner::ServerInner;
 use crate::server::memory::CallMemory;
+use crate::streaming::{StreamActivity, Streaming};
 
 /// Runs a call whose caller and context are known. An error of the response is not sanitized yet.
 /// `memory` is that of a caller in another process.
@@ -34,6 +36,8 @@ async fn run(
     start.trace = CallTrace::of(Some(inner.server_info().flags()), route.show(), || {
         request.body().as_message().cloned()
     });
+    let activity = request.body_mut().take_held::<StreamActivity>();
+    let mut stream_span = None;
     let deadline = request.context().deadline();
     let late = deadline.is_some_and(|deadline| deadline <= start.at);
     let mut observation = inner.observers().start(start);
@@ -76,6 +80,7 @@ async fn run(
             // Boxed, because the futures around it, up to that of the connection, are moved before
             // they run.
             let span = observation.span().or(|| log_span(route, context));
+            stream_span = route.method().server_streaming.then(|| span.clone());
             let work = Box::pin(work(inner, route, request, span));
             let response = within(deadline, work).await;
             let mut response = response.unwrap_or_else(|| too_late(context));
@@ -87,10 +92,34 @@ async fn run(
         // Of a layer, which may have made a call.
         inner.remap(error, errors);
     }
+    if let Some(span) = stream_span
+        && response.body().is_some_and(Body::is_stream)
+    {
+        let call = StreamedCall {
+            inner: Arc::clone(inner),
+            method: route.method(),
+            context: context.clone(),
+            span,
+            errors,
+            memory: memory.map(CallMemory::to_owned),
+            activity: activity.unwrap_or_else(StreamActivity::new),
+        };
+        return streamed(response, call, observation);
+    }
     if let Some(memory) = memory {
         count(&mut response, memory, &mut observation);
     }
     observation.end(&response);
+    response
+}
+
+/// Returns the response of a call that goes on until its response stream ends.
+fn streamed(mut response: Response, call: StreamedCall, observation: Observation) -> Response {
+    let trailers = std::mem::take(response.trailers_mut());
+    if let Some(messages) = response.body_mut().and_then(Body::as_stream_mut) {
+        let stream = ResponseStream::new(std::mem::take(messages), call, trailers, observation);
+        *messages = Streaming::from_source(stream);
+    }
     response
 }
 
@@ -284,7 +313,7 @@ impl ServerInner {
 
     /// Turns an error of a dependency or a client into one of this server. Of a variant of a
     /// dependency's enum, only trusted callers learn.
-    fn remap(&self, error: &mut Error, errors: ErrorScope) {
+    pub(crate) fn remap(&self, error: &mut Error, errors: ErrorScope) {
         let source = self.source().as_str();
         error.remap_dependency_error(source);
         if errors == ErrorScope::Own {

@@ -232,7 +232,8 @@ impl BoundServer {
             sleep(lame_duck).await;
         }
         let started = Instant::now();
-        let mut drained = pin!(async { while accepting.join_next().await.is_some() {} });
+        let accepted = async { while accepting.join_next().await.is_some() {} };
+        let mut drained = pin!(end_streams_after(&inner, accepted));
         let mut is_drained = false;
         if !lame_duck.is_zero() {
             enter(Phase::GoingAway);
@@ -250,6 +251,16 @@ impl BoundServer {
         finish_tasks(&inner, drain_timeout.saturating_sub(started.elapsed())).await;
         let end = started.checked_add(drain_timeout).unwrap_or(started);
         background.finish(end).await;
+    }
+}
+
+/// Waits for the connections of a stopping server, and ends its streams after a while.
+async fn end_streams_after(inner: &ServerInner, accepted: impl Future<Output = ()>) {
+    let mut accepted = pin!(accepted);
+    let patience = inner.limits().stream_drain_timeout;
+    if timeout(patience, &mut accepted).await.is_err() {
+        inner.lifecycle().end_streams();
+        accepted.await;
     }
 }
 

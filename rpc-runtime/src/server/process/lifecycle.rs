@@ -83,6 +83,8 @@ pub(crate) struct Lifecycle {
     outcomes: Arc<Mutex<Outcomes>>,
     /// Cancelled when a stopping server no longer waits for incomplete requests.
     incomplete_ended: CancellationToken,
+    /// Cancelled when a stopping server ends its streams.
+    streams_ended: CancellationToken,
 }
 
 /// The outcomes of the readiness checks.
@@ -100,6 +102,7 @@ impl Lifecycle {
             checks: checks.into(),
             outcomes: Arc::default(),
             incomplete_ended: CancellationToken::new(),
+            streams_ended: CancellationToken::new(),
         }
     }
 
@@ -120,6 +123,16 @@ impl Lifecycle {
     /// Returns the token that [`end_incomplete`](Self::end_incomplete) cancels.
     pub(crate) fn incomplete_ended(&self) -> &CancellationToken {
         &self.incomplete_ended
+    }
+
+    /// Ends all streams, now and later.
+    pub(crate) fn end_streams(&self) {
+        self.streams_ended.cancel();
+    }
+
+    /// Returns the token that [`end_streams`](Self::end_streams) cancels.
+    pub(crate) fn streams_ended(&self) -> &CancellationToken {
+        &self.streams_ended
     }
 
     /// Succeeds if the server is ready to receive calls.

@@ -99,12 +99,12 @@ pub(super) async fn send(
     }
 }
 
-const SHUTTING_DOWN: &str = "is shutting down (GOAWAY)";
+pub(super) const SHUTTING_DOWN: &str = "is shutting down (GOAWAY)";
 
 /// Takes a stream of a connection that is not known to be shutting down.
 ///
 /// A server may allow no stream for a moment. A connection on which it does for longer is left.
-async fn ready_connection(
+pub(super) async fn ready_connection(
     origin: &Arc<Origin>,
     options: ExchangeOptions,
 ) -> Result<(Lease, SendRequest<Bytes>), ExchangeError> {
@@ -144,7 +144,7 @@ async fn gets_stream(requests: &SendRequest<Bytes>) -> bool {
 }
 
 /// Converts the error of a request that got no response.
-fn failure(lease: &Lease, error: h2::Error) -> ExchangeError {
+pub(super) fn failure(lease: &Lease, error: h2::Error) -> ExchangeError {
     match not_begun(&error) {
         Some(what) => {
             if error.is_go_away() {
@@ -172,7 +172,7 @@ pub(in crate::client::transport) fn not_begun(error: &h2::Error) -> Option<&'sta
     }
 }
 
-fn broken(health: &Health, error: Box<dyn StdError + Send + Sync>) -> ExchangeError {
+pub(super) fn broken(health: &Health, error: Box<dyn StdError + Send + Sync>) -> ExchangeError {
     ExchangeError::Broken(match health.failure() {
         Some(failure) => failure.into(),
         None => error,

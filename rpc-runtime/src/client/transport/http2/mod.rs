@@ -12,9 +12,11 @@
 //! | `queue` | the calls that wait for a stream, by client |
 //! | `connection` | one connection: its handshake, its task, keep-alive |
 //! | `exchange` | one request and its response |
+//! | `open` | one request and its response as streams |
 
 mod connection;
 mod exchange;
+mod open;
 mod origin;
 mod queue;
 
@@ -28,9 +30,11 @@ use bytes::Bytes;
 use hyper_util::client::legacy::connect::HttpConnector;
 
 pub(super) use self::exchange::{ExchangeError, ExchangeOptions, not_begun};
+use self::open::OpenBody;
 use self::origin::Origin;
 pub(super) use self::queue::ClientId;
 use super::connect;
+use super::request_body::RequestBody;
 use super::tcp::tcp_connector;
 #[cfg(unix)]
 use super::unix::UnixConnector;
@@ -93,6 +97,21 @@ impl Http2Pool {
     ) -> Result<(Parts, Bytes), ExchangeError> {
         let origin = self.origin(authority);
         exchange::send(&origin, write, options).await
+    }
+
+    /// Sends a request, whose body may be a stream, and waits for the head of its response.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future or the body resets the stream. The connection stays open.
+    pub(super) async fn open(
+        &self,
+        authority: &Authority,
+        write: impl FnOnce() -> Request<RequestBody>,
+        options: ExchangeOptions,
+    ) -> Result<(Parts, OpenBody), ExchangeError> {
+        let origin = self.origin(authority);
+        open::open(&origin, write, options).await
     }
 
     fn origin(&self, authority: &Authority) -> Arc<Origin> {

@@ -1,12 +1,14 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::pin;
+use std::time::Duration;
 
 use http_body_util::{Full, StreamBody};
 use tokio::time::Instant;
 
 use super::*;
 use crate::server::Limits;
+use crate::server::call::discard::{DISCARD_TIME, discard};
 use crate::server::memory::{CallMemory, MessageMemory};
 
 /// Returns a body of these frames, all available immediately, without a length.

@@ -10,6 +10,9 @@ mod layered;
 mod pending_call;
 mod plain_response;
 mod shared_caches;
+mod single_message;
+mod stream_messages;
+mod streams;
 
 use std::error::Error as StdError;
 use std::pin::Pin;
@@ -146,6 +149,11 @@ where
             let run = layered.run(layers, incoming, request, dispatch_layered);
             // Boxed, so that it does not enlarge the future of every call.
             Box::pin(run).await
+        }
+        Ok(Resolved::Method(route, _)) if route.method().client_streaming => {
+            let call = PendingCall::new(inner, caller, Some(route.method()), &head);
+            // Boxed, so that it does not enlarge the future of every call.
+            Box::pin(call.run_stream(route, incoming, memory, body)).await
         }
         Ok(Resolved::Method(route, bound)) => {
             let call = PendingCall::new(inner, caller, Some(route.method()), &head).bound(bound);

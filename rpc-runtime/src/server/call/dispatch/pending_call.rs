@@ -8,22 +8,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_ENCODING, EXPECT, HeaderValue};
+use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::{Method as Verb, Version, request};
 use http_body::Body;
 
-use super::{HttpResponse, shared_caches};
+use super::{HttpResponse, shared_caches, single_message, stream_messages};
 use crate::compression::{self, DecompressError, Encoding};
 use crate::context::{Context, ContextBuilder};
 use crate::descriptor::MethodDescriptor;
 use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
-use crate::middleware::{self, BodyKind, Guards, Request, Response};
+use crate::middleware::{self, Request};
 use crate::observe::Rejection;
-use crate::protocol::connect::{self, Accepts, CallRejection, RequestHead, WireResponse};
+use crate::protocol::connect::{self, Accepts, CallRejection, RejectionFormat, RequestHead};
 use crate::protocol::context::IncomingContext;
 use crate::server::call::body::{self, Aborted, BodyWait, ReadBodyError, ResponseBody};
+use crate::server::call::discard::discard;
 use crate::server::call::parameters::{BoundRequest, Parameter};
+use crate::server::call::request_stream::UnreadRequest;
 use crate::server::call::service::Route;
 use crate::server::call::trust::Caller;
 use crate::server::inner::ServerInner;
@@ -37,10 +39,10 @@ pub(super) const STOPPING_RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// A call whose message has not been read.
 pub(super) struct PendingCall<'a> {
-    inner: &'a Arc<ServerInner>,
-    caller: Caller,
+    pub(super) inner: &'a Arc<ServerInner>,
+    pub(super) caller: Caller,
     method: Option<&'static MethodDescriptor>,
-    head: &'a request::Parts,
+    pub(super) head: &'a request::Parts,
     /// Set for a request at an HTTP path of the method.
     bound: Option<BoundRequest>,
 }
@@ -112,8 +114,17 @@ impl<'a> PendingCall<'a> {
                 if response.is_aborted() {
                     return abort();
                 }
+                if self.is_stream() {
+                    return stream_messages::write(
+                        self.head,
+                        response,
+                        memory,
+                        &UnreadRequest::default(),
+                    );
+                }
                 BoundRequest::finish(self.bound.as_ref(), &mut response);
-                let mut response = write(response, Accepts::read(self.head), memory);
+                let mut response =
+                    single_message::write(response, Accepts::read(self.head), memory);
                 if let Some(context) = cached {
                     let has_users = self.inner.authentication().has_authenticators();
                     shared_caches::mark(&Verb::GET, &context, has_users, &mut response);
@@ -143,22 +154,22 @@ impl<'a> PendingCall<'a> {
     }
 
     /// Returns the context of the call, with its deadline.
-    fn context(
+    pub(super) fn context(
         &self,
         method: &'static MethodDescriptor,
         builder: ContextBuilder,
         timeout: Option<Duration>,
     ) -> Context {
-        let limits = self.inner.limits();
-        let cap = method.timeout.unwrap_or(limits.deadline_cap);
-        let given = timeout.unwrap_or(limits.default_deadline);
-        builder
+        let (deadline, cap) = self.inner.limits().deadline(method, timeout);
+        let builder = builder
             .method(method)
             .server_info(self.inner.server_info().clone())
-            .deadline(saturating_deadline(Instant::now(), given.min(cap)))
             .caller_timeout(timeout, cap)
-            .metadata(self.caller.metadata(&self.head.headers))
-            .build()
+            .metadata(self.caller.metadata(&self.head.headers));
+        match deadline {
+            Some(deadline) => builder.deadline(deadline).build(),
+            None => builder.build(),
+        }
     }
 
     /// Reads the body of a `GET`, which must be empty. Some clients send an empty one: HTTP/2 with
@@ -229,7 +240,7 @@ impl<'a> PendingCall<'a> {
             None => {
                 let mut cancel_guard = CancelGuard::new(self, context);
                 let wait = self.body_wait(context, of_call);
-                let message = body::read(body, limits.message_bytes, wait, &mut memory).await;
+                let message = body::read(body, self.body_limit(), wait, &mut memory).await;
                 cancel_guard.disarm();
                 let message = message.map_err(|failure| self.unread(failure, context))?;
                 // Before decompression, so that an unsigned request cannot cause that work.
@@ -239,6 +250,15 @@ impl<'a> PendingCall<'a> {
         };
         let received = memory.bytes();
         let may_take = |bytes| memory.grow_to(received.saturating_add(bytes));
+        if self.is_stream() {
+            let message = stream_messages::open_single(
+                compressed,
+                head.encoding,
+                limits.message_bytes,
+                may_take,
+            );
+            return Ok(memory.attach(message?));
+        }
         let message =
             compression::decompress(compressed, head.encoding, limits.message_bytes, may_take);
         let message = message.map_err(|problem| self.undecoded(problem, &memory, context))?;
@@ -254,6 +274,21 @@ impl<'a> PendingCall<'a> {
             return Err(self.unread(ReadBodyError::NoMemory(memory.refusal()), context));
         }
         Ok(memory.attach(message))
+    }
+
+    /// Returns the maximum size of a body with one message, in bytes.
+    fn body_limit(&self) -> usize {
+        let limit = self.inner.limits().message_bytes;
+        if self.is_stream() {
+            limit.saturating_add(connect::ENVELOPE_HEAD)
+        } else {
+            limit
+        }
+    }
+
+    /// Returns whether the messages of the call are in envelopes.
+    pub(super) fn is_stream(&self) -> bool {
+        self.method.is_some_and(MethodDescriptor::is_streaming)
     }
 
     fn undecoded(
@@ -338,7 +373,12 @@ impl<'a> PendingCall<'a> {
             .inner
             .refuse_for(rejection, self.method, context, refusal.error, errors);
         let close = self.head.version < Version::HTTP_2 && !self.finish_body(body).await;
-        let response = connect::write_rejection(&error, refusal.format);
+        let format = match refusal.format {
+            // The content type is accepted.
+            RejectionFormat::Error if self.is_stream() => RejectionFormat::EndStream,
+            format => format,
+        };
+        let response = connect::write_rejection(&error, format);
         let mut response = response.map(ResponseBody::full);
         if close {
             response
@@ -359,7 +399,7 @@ impl<'a> PendingCall<'a> {
             // The client sends the body only after `100 Continue`, which reading the body would
             // send.
             Some(_) if self.head.headers.contains_key(EXPECT) => false,
-            Some(body) => body::discard(body, DISCARD_BYTES).await,
+            Some(body) => discard(body, DISCARD_BYTES).await,
         }
     }
 }
@@ -423,43 +463,9 @@ fn invalid(text: impl Into<Cow<'static, str>>) -> Error {
     Error::without_location(Code::InvalidArgument, text)
 }
 
-fn internal(text: &'static str) -> Error {
-    Error::without_location(Code::Internal, text)
-}
-
 /// Returns a response that is never sent; see [`Aborted`].
-fn abort() -> HttpResponse {
+pub(super) fn abort() -> HttpResponse {
     let mut response = HttpResponse::new(ResponseBody::broken());
     response.extensions_mut().insert(Aborted);
     response
-}
-
-/// Encodes the response of a call, whose message is already counted.
-fn write(response: Response, accepts: Accepts, memory: CallMemory<'_>) -> HttpResponse {
-    let (headers, trailers, result) = response.into_parts();
-    let (result, guards) = match result.map(middleware::Body::into_parts) {
-        Ok((BodyKind::Message(message), guards)) => (Ok(message), guards),
-        Ok((BodyKind::Stream(_), guards)) => {
-            let error =
-                internal("response streams are not supported; check the layers of the server");
-            (Err(error), guards)
-        }
-        Err(error) => (Err(error), Guards::default()),
-    };
-    let wire = WireResponse {
-        headers,
-        trailers,
-        result,
-    };
-    let is_error = wire.result.is_err();
-    let response = connect::write_response(wire, accepts);
-    let is_new = is_error || response.headers().contains_key(CONTENT_ENCODING);
-    response.map(|message| {
-        let message = if is_new {
-            memory.count_always(message)
-        } else {
-            message
-        };
-        ResponseBody::message(message, guards)
-    })
 }

@@ -3,6 +3,8 @@
 //! The runner sends calls on standard input, and reads their outcomes on standard output, in any
 //! order. The client ends at the end of the input.
 
+mod streams;
+
 use std::error::Error as StdError;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,17 +12,18 @@ use std::time::Duration;
 
 use rpc_conformance::any::Any;
 use rpc_conformance::messages::{
-    Cancel, ClientCompatRequest, ClientCompatResponse, ClientErrorResult, ClientResponseResult,
+    BidiStreamRequest, BidiStreamResponse, Cancel, ClientCompatRequest, ClientCompatResponse,
+    ClientErrorResult, ClientResponseResult, ClientStreamRequest, ClientStreamResponse,
     Compression, ConformancePayload, Error as ErrorResult, Header, HttpVersion,
-    IdempotentUnaryRequest, IdempotentUnaryResponse, UnaryRequest, UnaryResponse,
-    UnimplementedRequest, UnimplementedResponse,
+    IdempotentUnaryRequest, IdempotentUnaryResponse, ServerStreamRequest, ServerStreamResponse,
+    UnaryRequest, UnaryResponse, UnimplementedRequest, UnimplementedResponse,
 };
 use rpc_conformance::stdio;
 use rpc_runtime::Client;
 use rpc_runtime::prelude::*;
 use tokio::task::JoinSet;
 
-/// The methods of the suite's service that the framework supports.
+/// The methods of the suite's service.
 #[rpc_service(package = "connectrpc.conformance.v1", message, ping = false)]
 trait ConformanceService {
     async fn unary(&self, request: UnaryRequest) -> Result<UnaryResponse>;
@@ -30,6 +33,21 @@ trait ConformanceService {
         &self,
         request: IdempotentUnaryRequest,
     ) -> Result<IdempotentUnaryResponse>;
+
+    async fn server_stream(
+        &self,
+        request: ServerStreamRequest,
+    ) -> Result<Streaming<ServerStreamResponse>>;
+
+    async fn client_stream(
+        &self,
+        requests: Streaming<ClientStreamRequest>,
+    ) -> Result<ClientStreamResponse>;
+
+    async fn bidi_stream(
+        &self,
+        requests: Streaming<BidiStreamRequest>,
+    ) -> Result<Streaming<BidiStreamResponse>>;
 
     async fn unimplemented(&self, request: UnimplementedRequest) -> Result<UnimplementedResponse>;
 }
@@ -59,6 +77,12 @@ async fn run(request: &ClientCompatRequest) -> Result<ClientResponseResult, Call
         limit => client.message_limit(usize::try_from(limit)?),
     };
     let service = ConformanceServiceClient::with_client(client);
+    match request.method.as_deref() {
+        Some("ServerStream") => return streams::server_stream(request, &service).await,
+        Some("ClientStream") => return streams::client_stream(request, &service).await,
+        Some("BidiStream") => return streams::bidi_stream(request, &service).await,
+        _ => {}
+    }
     let [message] = &request.request_messages[..] else {
         return Err("expected exactly one request message".into());
     };
@@ -86,12 +110,8 @@ async fn run(request: &ClientCompatRequest) -> Result<ClientResponseResult, Call
     }
 }
 
-/// Sends a call with the options of its request, and returns its outcome.
-async fn finish<T: 'static>(
-    request: &ClientCompatRequest,
-    call: Call<T>,
-    payload: impl FnOnce(T) -> Option<ConformancePayload>,
-) -> Result<ClientResponseResult, CallError> {
+/// Returns a call with the options of its request.
+fn with_options<T: 'static>(request: &ClientCompatRequest, call: Call<T>) -> Call<T> {
     // The reference server fails a test that sends a second request.
     let mut call = call.no_retry();
     for header in &request.request_headers {
@@ -102,6 +122,16 @@ async fn finish<T: 'static>(
     if let Some(timeout) = request.timeout_ms {
         call = call.timeout(Duration::from_millis(timeout.into()));
     }
+    call
+}
+
+/// Sends a call with the options of its request, and returns its outcome.
+async fn finish<T: 'static>(
+    request: &ClientCompatRequest,
+    call: Call<T>,
+    payload: impl FnOnce(T) -> Option<ConformancePayload>,
+) -> Result<ClientResponseResult, CallError> {
+    let call = with_options(request, call);
     tokio::time::sleep(Duration::from_millis(request.request_delay_ms.into())).await;
     // A caller cancels a call by dropping it, and so knows the outcome.
     let outcome = tokio::select! {
