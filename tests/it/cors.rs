@@ -1,5 +1,7 @@
 //! Web pages of other origins: by hand, and in a real browser.
 
+mod only;
+
 use std::process::{Child, Command, Stdio};
 
 use rpc_runtime::axum::Router;

@@ -147,9 +147,17 @@ pub(crate) fn apply(layers: Vec<ApplyHttpLayer>) -> Option<HttpService> {
     if layers.is_empty() {
         return None;
     }
-    let innermost = HttpService(Arc::new(Innermost));
     let layers = layers.into_iter().rev();
-    Some(layers.fold(innermost, |inner, apply| apply(inner)))
+    Some(layers.fold(innermost(), |inner, apply| apply(inner)))
+}
+
+/// Applies a layer around applied ones, or around the rest of the server without any.
+pub(crate) fn around(layers: Option<&HttpService>, outermost: ApplyHttpLayer) -> HttpService {
+    outermost(layers.cloned().unwrap_or_else(innermost))
+}
+
+fn innermost() -> HttpService {
+    HttpService(Arc::new(Innermost))
 }
 
 impl fmt::Debug for HttpService {

@@ -182,6 +182,17 @@ impl<'p> HttpMatch<'p> {
             .map(|bound| bound.route.method().path)
     }
 
+    /// Returns the verbs, the own path and the declared path of each method.
+    pub(crate) fn declared(
+        &self,
+    ) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+        let get = self.get.map(|bound| bound.route.method());
+        let get = get.and_then(|method| Some(("GET", method.path, method.http_get?)));
+        let post = self.post.map(|bound| bound.route.method());
+        let post = post.and_then(|method| Some(("POST", method.path, method.http_post?)));
+        get.into_iter().chain(post)
+    }
+
     /// Returns the verbs, as in the header `allow`.
     pub(crate) fn allowed(&self) -> &'static str {
         match (self.get, self.post) {

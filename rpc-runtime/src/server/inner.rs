@@ -41,14 +41,16 @@ use crate::observe::{Observer, Observers, ServerMetrics, TracingObserver};
 
 /// The parts of a server that its connections share.
 pub(crate) struct ServerInner {
-    routes: RouteTable,
+    routes: Arc<RouteTable>,
     faults: FaultInjection,
     server_info: Arc<ServerInfo>,
     environment: Arc<str>,
     limits: Limits,
     observers: Observers,
-    plain: Option<PlainRoutes>,
+    plain: Option<Arc<PlainRoutes>>,
     http_layers: Option<HttpService>,
+    /// The same, inside the layer for pages of other origins.
+    page_layers: Option<HttpService>,
     cors: Option<Arc<CorsHeaders>>,
     hosts: OwnHosts,
     proxies: TrustedProxies,
@@ -179,13 +181,18 @@ impl ServerInner {
         routes.apply_layers(&config.layers);
         config.flags.start(source.as_str());
         let memory = MessageMemory::new(&config.limits);
+        let faults = FaultInjection::new(config.allow_faults, &source, routes.services());
+        let routes = Arc::new(routes.build()?);
+        let plain = plain.map(Arc::new);
+        let cors = config.cors;
+        let cors = cors.map(|cors| cors.into_layer(&routes, plain.as_ref()));
+        let (cors, cors_headers) = cors.transpose()?.unzip();
+        let http_layers = http_layers::apply(config.http_layers);
         // Outermost, so that a page may read what the other layers respond.
-        let cors = config.cors.map(Cors::into_layer).transpose()?;
-        let (cors, cors_headers) = cors.unzip();
-        let http_layers = cors.into_iter().chain(config.http_layers).collect();
+        let page_layers = cors.map(|cors| http_layers::around(http_layers.as_ref(), cors));
         Ok(Arc::new(Self {
-            faults: FaultInjection::new(config.allow_faults, &source, routes.services()),
-            routes: routes.build()?,
+            faults,
+            routes,
             environment: source.environment().into(),
             server_info: Arc::new(
                 ServerInfo::new(source, config.identity.clone(), config.flags)
@@ -203,7 +210,8 @@ impl ServerInner {
             limits: config.limits,
             observers,
             plain,
-            http_layers: http_layers::apply(http_layers),
+            http_layers,
+            page_layers,
             cors: cors_headers.map(Arc::new),
             hosts: OwnHosts::new(config.hosts, config.addresses, config.has_given_hosts),
             proxies: TrustedProxies::parse(&config.proxies)?,
@@ -238,12 +246,17 @@ impl ServerInner {
 
     /// Returns the routes of plain HTTP.
     pub(crate) fn plain_routes(&self) -> Option<&PlainRoutes> {
-        self.plain.as_ref()
+        self.plain.as_deref()
     }
 
-    /// Returns the HTTP layers, with the rest of the server inside.
-    pub(crate) fn http_layers(&self) -> Option<&HttpService> {
-        self.http_layers.as_ref()
+    /// Returns the HTTP layers, with the rest of the server inside, for a request that pages of
+    /// other origins may send or for any other.
+    pub(crate) fn http_layers(&self, is_for_pages: bool) -> Option<&HttpService> {
+        if is_for_pages {
+            self.page_layers.as_ref()
+        } else {
+            self.http_layers.as_ref()
+        }
     }
 
     /// Returns the headers that let web pages read responses to this peer; `None` on a listener
@@ -347,7 +360,7 @@ impl ServerInner {
             self.routes.get(path).is_none()
                 && self.routes.builtin(path).is_none()
                 && self.routes.http(path).is_none()
-                && (!method_name::is_path(path) || plain.has_route(head))
+                && (!method_name::is_path(path) || plain.has_route(&head.uri))
         })
     }
 

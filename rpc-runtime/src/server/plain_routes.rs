@@ -11,7 +11,7 @@ use std::task::{self, Poll};
 
 use axum::body::Body;
 use axum::extract::MatchedPath;
-use http::request;
+use http::header::ALLOW;
 use tower_layer::layer_fn;
 use tower_service::Service;
 
@@ -78,8 +78,8 @@ impl PlainRoutes {
     /// # Errors
     ///
     /// `internal` if axum does not tell, so that it is not known who may call the route.
-    pub(crate) fn find(&self, head: &request::Parts) -> Result<FoundRoute, Error> {
-        match probe(&self.probes, head.uri.clone()) {
+    pub(crate) fn find(&self, uri: &http::Uri) -> Result<FoundRoute, Error> {
+        match probe(&self.probes, uri.clone()) {
             Poll::Ready(Some(found)) => Ok(found),
             Poll::Ready(None) | Poll::Pending => Err(Error::without_location(
                 Code::Internal,
@@ -94,9 +94,21 @@ impl PlainRoutes {
     }
 
     /// Returns whether a route matches the path of a request; the fallback does not count.
-    pub(crate) fn has_route(&self, head: &request::Parts) -> bool {
+    pub(crate) fn has_route(&self, uri: &http::Uri) -> bool {
         // A probe is ready at once. If axum were not, the application decides about the request.
-        !matches!(probe(&self.routes, head.uri.clone()), Poll::Ready(None))
+        !matches!(probe(&self.routes, uri.clone()), Poll::Ready(None))
+    }
+
+    /// Returns the verbs of the route of a path, as in the header `allow`; `None` for one that
+    /// takes all.
+    pub(crate) fn verbs(&self, uri: &http::Uri) -> Option<String> {
+        // axum lists the others in the response to a verb that no route has.
+        let verb = http::Method::from_bytes(b"PROBE").ok()?;
+        let Poll::Ready(response) = ask(&self.routes, verb, uri.clone()) else {
+            return None;
+        };
+        let verbs = response.headers().get(ALLOW)?;
+        verbs.to_str().ok().map(str::to_owned)
     }
 
     /// Returns whether there is a route with this pattern, as in the router.
@@ -178,15 +190,21 @@ fn merge(routers: impl IntoIterator<Item = axum::Router>) -> Result<Option<axum:
 
 /// Asks a router of probes for the route of a path.
 fn probe(probes: &axum::Router, uri: http::Uri) -> Poll<Option<FoundRoute>> {
+    ask(probes, http::Method::GET, uri).map(|mut response| {
+        let found = response.extensions_mut().remove::<Found>();
+        found.map(|Found(access, pattern)| FoundRoute { access, pattern })
+    })
+}
+
+/// Sends a request to a router of probes.
+fn ask(probes: &axum::Router, verb: http::Method, uri: http::Uri) -> Poll<http::Response<Body>> {
     let mut request = http::Request::new(Body::empty());
+    *request.method_mut() = verb;
     *request.uri_mut() = uri;
-    let answer = pin!(probes.clone().call(request));
+    let response = pin!(probes.clone().call(request));
     let mut context = task::Context::from_waker(task::Waker::noop());
-    answer.poll(&mut context).map(|answer| match answer {
-        Ok(mut response) => {
-            let found = response.extensions_mut().remove::<Found>();
-            found.map(|Found(access, pattern)| FoundRoute { access, pattern })
-        }
+    response.poll(&mut context).map(|response| match response {
+        Ok(response) => response,
         Err(never) => match never {},
     })
 }
@@ -242,8 +260,7 @@ mod tests {
     }
 
     fn has(routes: &PlainRoutes, path: &str) -> bool {
-        let (head, ()) = http::Request::get(path).body(()).unwrap().into_parts();
-        routes.has_route(&head)
+        routes.has_route(&path.parse().unwrap())
     }
 
     async fn unreachable() -> &'static str {

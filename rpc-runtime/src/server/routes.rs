@@ -67,6 +67,12 @@ impl RouteTable {
         self.http_paths.iter().flat_map(HttpPaths::shapes)
     }
 
+    /// Returns the HTTP paths of methods, as they are declared.
+    pub(crate) fn declared_paths(&self) -> impl Iterator<Item = &'static str> + Clone {
+        let methods = self.routes.values().map(|route| route.method());
+        methods.flat_map(|method| [method.http_get, method.http_post].into_iter().flatten())
+    }
+
     pub(crate) fn paths(&self) -> impl Iterator<Item = &'static str> {
         self.routes.keys().copied()
     }

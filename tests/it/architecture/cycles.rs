@@ -51,6 +51,7 @@ const ALLOWED_CYCLES: [(&[&str], &str); 6] = [
     (
         &[
             "server/call",
+            "server/cors",
             "server/http_paths",
             "server/idempotency",
             "server/inner",

@@ -40,9 +40,9 @@ pub(crate) use error::{ERROR_LIMIT, error_from_json, error_json, read_error};
 pub(crate) use get::query_text;
 pub(crate) use head::RequestHead;
 pub(crate) use rejection::{CallRejection, RejectionFormat};
-#[cfg(feature = "server")]
-pub(crate) use request::read_bound_get;
 pub(crate) use request::{OutgoingMessage, has_query_message, read_request, write_request};
+#[cfg(feature = "server")]
+pub(crate) use request::{allows_get, read_bound_get};
 pub(crate) use response::{
     Accepts, WireResponse, is_message, read_response, write_rejection, write_response,
 };

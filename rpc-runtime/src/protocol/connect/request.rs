@@ -42,7 +42,8 @@ pub(crate) fn has_query_message(head: &request::Parts, method: &MethodDescriptor
     head.method == Method::GET && allows_get(method)
 }
 
-fn allows_get(method: &MethodDescriptor) -> bool {
+/// Returns whether a method may be called by `GET` at its own path.
+pub(crate) fn allows_get(method: &MethodDescriptor) -> bool {
     method.idempotency == Idempotency::NoSideEffects && !method.is_streaming()
 }
 

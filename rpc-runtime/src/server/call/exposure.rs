@@ -19,9 +19,9 @@ pub(crate) struct Exposure {
 }
 
 impl Exposure {
-    /// Reads the names of services, methods and plain routes, for the listener on `address`.
-    /// `paths` are those of the methods of the server; `has_route` tells whether it has the plain
-    /// route of a pattern, or any with an empty one.
+    /// Reads the names of services, methods and plain routes in a setting. `paths` are those of the
+    /// methods of the server; `has_route` tells whether it has the plain route of a pattern, or any
+    /// with an empty one.
     ///
     /// # Errors
     ///
@@ -30,15 +30,14 @@ impl Exposure {
         names: &[String],
         paths: &[&'static str],
         has_route: impl Fn(&str) -> bool,
-        address: &str,
+        setting: &str,
     ) -> Result<Self> {
-        let setting = format!("`only` of the listener on {address}");
         let mut all = Self::default();
         let paths = || paths.iter().copied();
         for name in names {
             if let Some(route) = plain::route_of(name) {
                 if !has_route(route) {
-                    return Err(plain::unknown(route, &setting));
+                    return Err(plain::unknown(route, setting));
                 }
                 all.add_route(route);
                 continue;
@@ -51,15 +50,15 @@ impl Exposure {
                 continue;
             }
             if name.trim_start_matches('/').contains('/') {
-                let path = method_name::resolve(paths(), name, &setting)?;
+                let path = method_name::resolve(paths(), name, setting)?;
                 all.methods.insert(path);
                 continue;
             }
-            return Err(unknown_service(name, paths(), &setting));
+            return Err(unknown_service(name, paths(), setting));
         }
         if names.is_empty() {
             let text = format!(
-                "{setting} is empty, so it would show nothing; name a service, or `http /metrics`"
+                "{setting} is empty, so it would allow nothing; name a service, or `http /metrics`"
             );
             return Err(Error::without_location(Code::FailedPrecondition, text));
         }

@@ -325,7 +325,8 @@ fn exposure(options: &ListenOptions, inner: &ServerInner) -> Result<Option<Expos
         let plain = inner.plain_routes();
         plain.is_some_and(|plain| pattern.is_empty() || plain.has_pattern(pattern))
     };
-    Exposure::new(names, &paths, has_route, &options.address).map(Some)
+    let setting = format!("`only` of the listener on {}", options.address);
+    Exposure::new(names, &paths, has_route, &setting).map(Some)
 }
 
 /// Lets inherited sockets take the place of the addresses, none of which they are bound to.

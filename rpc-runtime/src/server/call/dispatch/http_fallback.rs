@@ -172,7 +172,7 @@ impl<'a> PlainCall<'a> {
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         // 2. Which callers the route serves.
-        let route = self.routes.find(head).map_err(Failure::Failed)?;
+        let route = self.routes.find(&head.uri).map_err(Failure::Failed)?;
         if let Some(exposure) = self.peer.exposure()
             && !exposure.has_route(route.pattern())
         {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use axum::routing::any;
 use bytes::Bytes;
-use http::header::{HOST, HeaderValue, InvalidHeaderValue, ORIGIN, TRANSFER_ENCODING};
+use http::header::{HOST, HeaderValue, InvalidHeaderValue, TRANSFER_ENCODING};
 use http::{StatusCode, Version, request};
 use http_body::Body;
 
@@ -140,8 +140,9 @@ where
     });
     let id = HeaderValue::from_str(incoming.id.as_str());
     let cors = inner.cors(peer).filter(|_| layered.is_none());
-    let origin = cors.and_then(|_| head.headers.get(ORIGIN).cloned());
-    let layers = inner.http_layers().filter(|_| layered.is_none());
+    let page = cors.and_then(|cors| cors.of(&head));
+    let layers = inner.http_layers(page.is_some());
+    let layers = layers.filter(|_| layered.is_none());
     let mut response = match resolve(inner, peer, result, is_plain, &head, layers) {
         Ok(Resolved::Layered(layers)) => {
             let request = http::Request::from_parts(head, body);
@@ -176,8 +177,8 @@ where
         }
     };
     insert_id(&mut response, id);
-    if let Some(cors) = cors {
-        cors.add(origin.as_ref(), response.headers_mut());
+    if let Some(page) = page {
+        page.add(response.headers_mut());
     }
     response
 }

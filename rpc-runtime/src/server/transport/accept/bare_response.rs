@@ -51,7 +51,9 @@ impl BareResponses {
                 response.push_str("\r\n");
             }
         }
-        for (name, value) in self.cors.iter().flat_map(|cors| cors.lines(head.origin())) {
+        let cors = self.cors.iter();
+        let cors = cors.flat_map(|cors| cors.lines_of(head.request_line(), head.origin()));
+        for (name, value) in cors {
             response.push_str(&format!("{name}: {value}\r\n"));
         }
         response.push_str("content-type: application/json\r\ncontent-length: ");

@@ -160,6 +160,15 @@ impl RawHead {
         lines.find_map(|line| field(line, b"origin").map(<[u8]>::trim_ascii))
     }
 
+    /// Returns the verb and the target of the request, as far as they have arrived.
+    pub(super) fn request_line(&self) -> Option<(&[u8], &[u8])> {
+        let line = *self.lines().first()?;
+        let mut parts = line.split(|byte| *byte == b' ');
+        let (verb, target) = (parts.next()?, parts.next()?);
+        // One that may go on is not known.
+        parts.next().map(|_| (verb, target))
+    }
+
     /// Returns whether the bytes begin a TLS handshake. Source: RFC 8446, section 5.1.
     pub(super) fn is_tls(&self) -> bool {
         self.bytes.starts_with(&[22, 3])
