@@ -81,6 +81,7 @@ impl fmt::Display for StreamClosed {
 
 impl std::error::Error for StreamClosed {}
 
+#[diagnostic::do_not_recommend]
 impl IntoError for StreamClosed {
     fn into_error(self, location: &'static Location<'static>) -> Error {
         let mut error = Error::without_location(Code::Canceled, self.to_string());

@@ -42,12 +42,8 @@ fn start() -> Option<Process> {
 }
 
 fn addresses(process: &Process) -> [SocketAddr; 2] {
-    let printed = process.stdout();
-    let urls = printed
-        .lines()
-        .filter_map(|line| line.rsplit_once("http://"));
-    let addresses: Vec<_> = urls.map(|(_, address)| address.parse().unwrap()).collect();
-    addresses.try_into().unwrap()
+    let urls = [process.url().to_owned(), process.edge_url().unwrap()];
+    urls.map(|url| url.strip_prefix("http://").unwrap().parse().unwrap())
 }
 
 /// The paths of this server.
