@@ -107,10 +107,10 @@ async fn flag(flags: &FlagServiceClient, name: &str) -> FlagInfo {
 
 /// The log of this thread, which includes all tasks of a single-threaded test.
 #[derive(Clone, Default)]
-struct LogBuffer(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
 impl LogBuffer {
-    fn start() -> (Self, DefaultGuard) {
+    pub(crate) fn start() -> (Self, DefaultGuard) {
         let logs = Self::default();
         let writer = logs.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -126,7 +126,7 @@ impl LogBuffer {
     }
 
     /// Returns the lines that contain this text.
-    fn lines(&self, expected: &str) -> Vec<String> {
+    pub(crate) fn lines(&self, expected: &str) -> Vec<String> {
         let text = self.text();
         let lines = text.lines().filter(|line| line.contains(expected));
         lines.map(str::to_owned).collect()

@@ -3,7 +3,7 @@
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
-use super::{CallEnd, CallStart, LogThrottle, Observer, Side};
+use super::{CallEnd, CallStart, LogThrottle, Observer, Rejection, Side};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::text::{self, EscapeControl};
@@ -29,6 +29,8 @@ static FORBIDDEN: Provoked =
     Provoked::new("request of an untrusted caller refused with 403; `count` so far");
 static TOO_MANY: Provoked =
     Provoked::new("request of an untrusted caller refused with 429; `count` so far");
+static REFUSED: Provoked =
+    Provoked::new("call of an untrusted caller failed by its own fault; `count` so far");
 static TOO_LATE: Provoked =
     Provoked::new("the deadline of an untrusted caller passed; `count` so far");
 
@@ -46,7 +48,7 @@ static TOO_LATE: Provoked =
 /// | --- | --- |
 /// | `error` | `unknown`, `unimplemented`, `internal`, `data_loss` |
 /// | `warn` | `deadline_exceeded`, `permission_denied`, `resource_exhausted`, `failed_precondition`, `aborted`, `out_of_range`, `unavailable` |
-/// | `info` | success, `canceled`, `invalid_argument`, `not_found`, `already_exists`, `unauthenticated`; an unknown path or compression; a request above a limit of size, and a peer or web page that the listener refuses, an untrusted caller that a plain HTTP route refuses with 403 or 429 or whose own deadline passes, of which a `warn` event counts some |
+/// | `info` | success, `canceled`, `invalid_argument`, `not_found`, `already_exists`, `unauthenticated`; an unknown path or compression; a request above a limit of size, and a peer or web page that the listener refuses, and of an untrusted caller a call that is denied, above its rate limit or fails by its own fault (`failed_precondition`, `aborted`, `out_of_range`, without an error of a dependency), a request that a plain HTTP route refuses with 403 or 429, and one whose own deadline passes, of which a `warn` event counts some |
 ///
 /// | fields | |
 /// | --- | --- |
@@ -138,7 +140,15 @@ fn provoked(call: &CallStart, end: &CallEnd<'_>) -> Option<&'static Provoked> {
         (Code::ResourceExhausted, None | Some(413 | 431)) if end.is_bad_request => Some(&OVERSIZED),
         _ if !context.has_untrusted_caller() => None,
         (Code::ResourceExhausted, Some(_)) if end.is_bad_request => Some(&TOO_MANY),
+        (Code::ResourceExhausted, _) if end.rejection == Some(Rejection::RateLimit) => {
+            Some(&TOO_MANY)
+        }
         (Code::PermissionDenied, Some(_)) if end.is_bad_request => Some(&FORBIDDEN),
+        // Not a page or peer that the listener refuses, which `PeerRefusals` counts.
+        (Code::PermissionDenied, None) if !end.is_bad_request && is_own(end) => Some(&FORBIDDEN),
+        (Code::FailedPrecondition | Code::Aborted | Code::OutOfRange, None) if is_own(end) => {
+            Some(&REFUSED)
+        }
         (Code::DeadlineExceeded, _)
             if context.has_caller_deadline()
                 && context.remaining().is_some_and(|left| left.is_zero()) =>
@@ -147,6 +157,12 @@ fn provoked(call: &CallStart, end: &CallEnd<'_>) -> Option<&'static Provoked> {
         }
         _ => None,
     }
+}
+
+/// Returns whether the server itself failed the call: the error of a dependency may be a fault of
+/// this system.
+fn is_own(end: &CallEnd<'_>) -> bool {
+    end.error.is_none_or(|error| error.hops().is_empty())
 }
 
 /// Logs some of the failures that callers can cause as often as they want.

@@ -33,6 +33,7 @@ use super::routes::{RouteTable, RouteTableBuilder};
 use super::transport::peers::PeerLimiter;
 use crate::builtin::{self, DroppedLogs};
 use crate::context::{DEFAULT_ENVIRONMENT, ServerInfo, Source};
+use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::flags::Flags;
 use crate::identity::{IdentityKeys, Verifier};
@@ -327,6 +328,32 @@ impl ServerInner {
             method.full_name()
         );
         Err(Error::without_location(Code::FailedPrecondition, text))
+    }
+
+    /// Warns of what the policy opens to anyone, while an edge listener asks for credentials.
+    /// `shown` is what the listener shows, if that is not everything.
+    pub(crate) fn warn_of_credentials(&self, shown: Option<&Exposure>) {
+        if !self.authentication.has_authenticators() {
+            return;
+        }
+        let methods = self.routes.need_credentials();
+        let methods = methods.filter(|one| shown.is_none_or(|shown| shown.has_method(one.path)));
+        let mut names: Vec<_> = methods.map(MethodDescriptor::full_name).collect();
+        if let Some(plain) = &self.plain {
+            let is_shown = |route: Option<&str>| shown.is_none_or(|shown| shown.has_route(route));
+            names.extend(plain.rules.need_credentials(is_shown));
+        }
+        if names.is_empty() {
+            return;
+        }
+        names.sort_unstable();
+        tracing::warn!(
+            target: "rpc",
+            "the policy of {} allows anyone to call {}, but callers at an edge listener need credentials: name what needs \
+             none in `Server::allow_anonymous`, and allow the rest to `Callers::users()`",
+            self.source().server(),
+            names.join(", ")
+        );
     }
 
     /// Returns the log of the peers and web pages that are refused.

@@ -28,6 +28,8 @@ pub(crate) struct PlainRoutes {
     probes: axum::Router,
     /// The same, without the fallback.
     routes: axum::Router,
+    /// Whether the application handles the paths without a route itself.
+    has_fallback: bool,
     pub(crate) rules: PlainRules,
 }
 
@@ -62,6 +64,7 @@ impl PlainRoutes {
             return Ok(None);
         };
         Ok(Some(Self {
+            has_fallback: has_fallback(&router),
             router,
             routes: probes.clone().fallback_service(Probe(None)),
             probes,
@@ -109,6 +112,11 @@ impl PlainRoutes {
         };
         let verbs = response.headers().get(ALLOW)?;
         verbs.to_str().ok().map(str::to_owned)
+    }
+
+    /// Returns whether the application has neither a route for a path nor a fallback.
+    pub(crate) fn is_unknown(&self, uri: &http::Uri) -> bool {
+        !self.has_fallback && !self.has_route(uri)
     }
 
     /// Returns whether there is a route with this pattern, as in the router.
@@ -186,6 +194,12 @@ fn merge(routers: impl IntoIterator<Item = axum::Router>) -> Result<Option<axum:
         panic::catch(|| merged.merge(next)).map_err(|panic| overlap(&panic))
     });
     merged.map(Some)
+}
+
+/// Returns whether a router has a fallback of its own, which axum tells only by a failed merge.
+fn has_fallback(router: &axum::Router) -> bool {
+    let other = axum::Router::new().fallback_service(Probe(None));
+    merge([router.clone(), other]).is_err()
 }
 
 /// Asks a router of probes for the route of a path.
@@ -283,6 +297,39 @@ mod tests {
         for path in ["/", "/one/x", "/two", "/three", "/a.B/C"] {
             assert!(!has(&routes, path), "{path}");
         }
+    }
+
+    #[test]
+    fn only_a_path_without_route_and_fallback_is_unknown() {
+        let unknown =
+            |router: Router, path: &str| routes([router]).is_unknown(&path.parse().unwrap());
+        let page = || Router::new().route("/page", get(unreachable));
+        for (router, expected) in [
+            (page(), true),
+            (
+                page().merge(Router::new().route("/x", get(unreachable))),
+                true,
+            ),
+            (page().layer(layer_fn(|inner| inner)), true),
+            (Router::new().nest("/a", page()), true),
+            (page().fallback(unreachable), false),
+            (
+                page().fallback(unreachable).layer(layer_fn(|inner| inner)),
+                false,
+            ),
+            (page().merge(Router::new().fallback(unreachable)), false),
+            (page().fallback_service(Router::new()), false),
+            (page().route("/{*rest}", get(unreachable)), false),
+            (page().nest_service("/other", Router::new()), false),
+            (
+                Router::new().nest("/other", page().fallback(unreachable)),
+                false,
+            ),
+        ] {
+            assert_eq!(unknown(router.clone(), "/other/x"), expected, "{router:?}");
+        }
+        // Another verb of a route is no unknown path.
+        assert!(!unknown(page(), "/page"));
     }
 
     #[test]

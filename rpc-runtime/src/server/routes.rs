@@ -53,6 +53,14 @@ impl RouteTable {
             .filter(|method| key_argument(method).is_some() && !method.key_is_shared)
     }
 
+    /// Returns the methods that the policy opens to anyone and that need credentials at an edge.
+    pub(crate) fn need_credentials(&self) -> impl Iterator<Item = &'static MethodDescriptor> {
+        let routes = self.routes.values();
+        routes
+            .filter(|route| route.access.is_for_anyone() && !route.anonymous)
+            .map(|route| route.method())
+    }
+
     /// Returns the methods of an HTTP path. A path of the form of a method is never one.
     pub(crate) fn http(&self, path: &str) -> Option<HttpMatch<'_>> {
         let paths = self.http_paths.as_ref()?;

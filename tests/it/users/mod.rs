@@ -1,5 +1,6 @@
 //! Users of calls: authentication at an edge, and what goes by the user behind it.
 
+mod anyone;
 mod bad_credentials;
 mod before_calls;
 mod by_user;
@@ -10,6 +11,7 @@ mod hostile;
 mod jwt;
 mod plain;
 mod rates;
+mod unknown_paths;
 mod unknown_peers;
 
 use std::sync::Arc;

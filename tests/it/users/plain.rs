@@ -50,7 +50,7 @@ async fn a_policy_of_a_plain_route_goes_by_roles() {
         ("/files/a", "Bearer t-eve", 401),
         ("/me", ALICE, 403),
         ("/me", "", 401),
-        ("/unknown", ALICE, 403),
+        ("/unknown", ALICE, 404),
     ] {
         assert_eq!(ask(&desk, path, user).await, status, "{path} {user}");
     }

@@ -97,6 +97,24 @@ impl PlainRules {
         }
     }
 
+    /// Returns the names of the routes that the policy opens to anyone and that need credentials;
+    /// `is_shown` gets the pattern of a route, `None` of all others.
+    pub(crate) fn need_credentials(
+        &self,
+        is_shown: impl Fn(Option<&str>) -> bool,
+    ) -> impl Iterator<Item = &str> {
+        let others = self.access.is_for_anyone() && !self.anonymous && is_shown(None);
+        let own = self.routes.iter().filter(move |(route, own)| {
+            let access = own.access.as_ref();
+            access.is_some_and(Access::is_for_anyone)
+                && !own.anonymous
+                && !self.anonymous
+                && is_shown(Some(route))
+        });
+        let own = own.map(|(_, own)| own.name.as_str());
+        others.then_some(ALL).into_iter().chain(own)
+    }
+
     /// Adds the rate limits that apply without one of a route, when all others are added.
     pub(crate) fn limit_others(&mut self, general: &RateRules) {
         self.rate.extend(general);

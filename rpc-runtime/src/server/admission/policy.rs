@@ -208,6 +208,11 @@ pub(crate) enum Access {
 }
 
 impl Access {
+    /// Returns whether a rule allows all callers.
+    pub(crate) fn is_for_anyone(&self) -> bool {
+        matches!(self, Self::AllowList(callers) if *callers == Callers::anyone())
+    }
+
     /// # Errors
     ///
     /// `permission_denied` for a caller that the rule does not include.

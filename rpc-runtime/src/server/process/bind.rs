@@ -91,6 +91,7 @@ impl Server {
             let exposure = exposure(&options, &inner)?;
             if options.trust == Trust::Edge {
                 inner.check_keys(exposure.as_ref())?;
+                inner.warn_of_credentials(exposure.as_ref());
             }
             let tls = match options.tls.take() {
                 Some(own) => Some(ServerTls::load(own)?),
@@ -259,6 +260,7 @@ impl Server {
         }
         if trust == Trust::Edge {
             inner.check_keys(None)?;
+            inner.warn_of_credentials(None);
         }
         Ok(dispatch::router(inner, trust))
     }

@@ -212,7 +212,7 @@ impl<'a> PlainCall<'a> {
         }
         let inner = self.inner;
         let permit = admission::enter(inner.gate(), inner.authentication(), &rules, context).await;
-        let permit = permit.map_err(Failure::Rejected)?;
+        let permit = permit.map_err(|rejected| self.rejected(head, rejected))?;
         let (body, incomplete) = match (verified, incomplete) {
             (Err(body), Some(incomplete)) => (body, incomplete.into_count()),
             (verified, _) => {
@@ -227,6 +227,19 @@ impl<'a> PlainCall<'a> {
         let place = Place::new(permit, gate, context.deadline());
         let body = AxumBody::new(WaitingBody::new(body, Arc::clone(&place), incomplete));
         Ok((Admitted::Waiting(place), body))
+    }
+
+    /// Returns the failure of a request that is not admitted. At an edge, an unknown path is 404
+    /// for all callers: no credentials and no rule of the policy would change that.
+    fn rejected(&self, head: &request::Parts, rejected: Rejected) -> Failure {
+        let code = rejected.error.code();
+        if matches!(code, Code::Unauthenticated | Code::PermissionDenied)
+            && matches!(self.caller.kind(), CallerKind::Edge)
+            && self.routes.is_unknown(&head.uri)
+        {
+            return Failure::Refused(CallRejection::path(head.uri.path()));
+        }
+        Failure::Rejected(rejected)
     }
 
     /// Reads the body of a signed request, and checks it against the signature.
