@@ -2,6 +2,8 @@
 
 /// Refusals of strangers, which are counted.
 mod counts;
+/// The traces of calls.
+mod traces;
 
 use std::fmt::{Debug, Write as _};
 use std::net::SocketAddr;

@@ -1,5 +1,8 @@
+use std::sync::{Arc, Mutex};
+
 use rpc_runtime::Trust;
 use rpc_runtime::context::TraceContext;
+use rpc_runtime::observe::{CallEnd, CallStart, Observer};
 use rpc_runtime::prelude::*;
 use rpc_tests::Running;
 use rpc_tests::raw::{Raw, post_with};
@@ -237,6 +240,33 @@ async fn an_edge_links_the_trace_of_a_caller() {
     let link = &span.links[0];
     assert_ne!(link.trace_id, span.trace_id);
     assert_eq!(link.span_id, 0x00f0_67aa_0ba9_02b7_u64.to_be_bytes());
+}
+
+/// Keeps the trace of each call that ends.
+#[derive(Clone, Default)]
+struct Traces(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Observer for Traces {
+    fn call_ended(&self, call: &CallStart, _: &CallEnd<'_>) {
+        let trace = call.context.trace().unwrap().trace_id();
+        self.0.lock().unwrap().push(trace.to_be_bytes().to_vec());
+    }
+}
+
+#[tokio::test]
+async fn observers_see_the_trace_that_begins_with_a_call() {
+    let traced = Traced::start().await;
+    let seen = Traces::default();
+    let server = Server::new("stock")
+        .trust(Trust::Edge)
+        .observer(seen.clone())
+        .add(StockServer::new(Shelf));
+    let running = Running::start(server).await;
+    let mut raw = Raw::connect(running.address()).await;
+    let request = post_with("/shop.v1.Stock/Count", &[], r#"{"item":"tea"}"#);
+    assert_eq!(raw.ask(request).await.value().0, 200);
+    let span = traced.collector.span(SERVER, COUNT).await.span;
+    assert_eq!(*seen.0.lock().unwrap(), [span.trace_id]);
 }
 
 #[tokio::test]

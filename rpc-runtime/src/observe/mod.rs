@@ -279,8 +279,12 @@ impl Observers {
     }
 
     /// Starts the observation of a call of a server.
-    pub(crate) fn start(&self, call: CallStart) -> Observation {
+    pub(crate) fn start(&self, mut call: CallStart) -> Observation {
         let span = CallSpan::server(&call);
+        // So that observers see a trace that begins here.
+        if let Some(context) = span.context(&call.context) {
+            call.context = context;
+        }
         self.start_in(span, call)
     }
 

@@ -54,6 +54,7 @@ static TOO_LATE: Provoked =
 /// | --- | --- |
 /// | `side` | `server` or `client` |
 /// | `request_id`, `source` | of the call; `-` if unknown |
+/// | `trace_id` | of the trace, if the call has one, in 32 hexadecimal digits |
 /// | `user.id` | the subject of the user, if the call has one |
 /// | `rpc.method` | full name of the service, `/`, wire name; on a plain HTTP route the verb, as in `http GET` |
 /// | `code` | `ok` or the code; on a plain HTTP route that of the status |
@@ -207,6 +208,8 @@ fn write_at(level: Level, call: &CallStart, end: &CallEnd<'_>, what: &'static st
     let user = user
         .as_ref()
         .map(|user| EscapeControl(user.subject()).to_cow());
+    let trace = call.context.trace();
+    let trace = trace.map(|trace| format!("{:032x}", trace.trace_id()));
     // The level of an event must be a constant, so each level needs its own call site.
     macro_rules! event {
         ($level:expr) => {
@@ -215,6 +218,7 @@ fn write_at(level: Level, call: &CallStart, end: &CallEnd<'_>, what: &'static st
                 $level,
                 side = match call.side { Side::Server => "server", Side::Client => "client" },
                 request_id = call.context.request_id(),
+                trace_id = trace.as_deref(),
                 source = call.context.source().map_or("-", |source| source.as_str()),
                 "user.id" = user.as_deref(),
                 "rpc.method" = name(call),
