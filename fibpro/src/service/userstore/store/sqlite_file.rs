@@ -205,17 +205,18 @@ impl DatabaseFiles {
         if length < last.length && length < header.length() {
             return fault(FileFaultKind::Truncated);
         }
-        let Ok(index) = read_index(&self.index.file) else {
-            return Err(self.index.fault(FileFaultKind::Truncated));
-        };
-        let checkpoint = Checkpoint::of(&index);
+        let checkpoint = self.checkpoint()?;
+        // Read after the state of checkpoints: what a checkpoint changes from here on comes with
+        // another state in the next look, if not below.
+        let main = self.main.metadata()?;
         let changed = (main.mtime(), main.mtime_nsec());
-        if changed != last.changed {
+        if changed != last.changed || checkpoint != last.checkpoint {
             let Ok(sample) = sample(&self.main.file) else {
                 return fault(FileFaultKind::Truncated);
             };
-            // In WAL mode only a checkpoint changes the main file.
-            if checkpoint == last.checkpoint && checkpoint.is_done() && sample != last.sample {
+            // In WAL mode only a checkpoint changes the main file, before it says that it is done.
+            let is_idle = checkpoint == last.checkpoint && checkpoint.is_done();
+            if is_idle && sample != last.sample && self.checkpoint()? == checkpoint {
                 return fault(FileFaultKind::Overwritten);
             }
             last.sample = sample;
@@ -225,6 +226,12 @@ impl DatabaseFiles {
         last.length = length;
         last.header = header;
         Ok(())
+    }
+
+    fn checkpoint(&self) -> Result<Checkpoint, FileFault> {
+        let index = read_index(&self.index.file);
+        let index = index.map_err(|_| self.index.fault(FileFaultKind::Truncated))?;
+        Ok(Checkpoint::of(&index))
     }
 
     /// Checks that `-wal` has all frames of which `-shm` knows. Checks twice, since a checkpoint
@@ -428,3 +435,6 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
         _ => Path::new("."),
     }
 }
+
+#[cfg(test)]
+mod tests;
