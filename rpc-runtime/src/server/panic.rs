@@ -30,12 +30,25 @@ struct PanicReport {
 /// Runs code of a handler and turns a panic into an `internal` error, whose text never leaves the
 /// process.
 pub(crate) fn catch<R>(piece: impl FnOnce() -> R) -> Result<R, Error> {
+    unwind(piece).map_err(|panic| error_of(&*panic))
+}
+
+/// Runs code that reports something by a panic. Returns `None` then, and logs nothing.
+pub(crate) fn catch_report<R>(piece: impl FnOnce() -> R) -> Option<R> {
+    let result = unwind(piece);
+    if result.is_err() {
+        drop(LAST.take());
+    }
+    result.ok()
+}
+
+fn unwind<R>(piece: impl FnOnce() -> R) -> std::thread::Result<R> {
     let outer = CATCHING.replace(true);
     // Unwind safe: after a panic the future is never polled again, and it shares no state with the
     // runtime.
     let result = catch_unwind(AssertUnwindSafe(piece));
     CATCHING.set(outer);
-    result.map_err(|panic| error_of(&*panic))
+    result
 }
 
 fn error_of(panic: &(dyn Any + Send)) -> Error {
