@@ -69,9 +69,11 @@ impl Authenticator for EveryoneIs {
     }
 }
 
-/// The examples of docs/guide, compiled and run as documentation tests.
+/// The examples of the README and of docs/guide, compiled and run as documentation tests.
 #[cfg(doctest)]
 mod guides {
+    #[doc = include_str!("../../README.md")]
+    mod readme {}
     #[doc = include_str!("../../docs/guide/coming-from.md")]
     mod coming_from {}
     #[doc = include_str!("../../docs/guide/errors.md")]
