@@ -18,7 +18,7 @@ use super::connect::{ConnectOptions, ConnectSettings, HttpVersion, OtherVersion}
 use super::evidence;
 use super::failure::{NotBegun, ResponseError, cause, is_stream_reset};
 use super::http2::{ClientId, ExchangeError, ExchangeOptions, Http2Pool};
-use super::pool::with_pools;
+use super::pool::{ConfiguredPool, with_pools};
 use super::request_body::RequestBody;
 use super::reqwest::ReqwestClient;
 use super::response_body;
@@ -202,22 +202,43 @@ impl HttpTransport {
         http2: bool,
         unwritten: UnwrittenRequest<'_>,
     ) -> Result<(Parts, Bytes)> {
+        let (pool, is_http2) = self.configured_pool(settings, http2);
+        if is_http2 {
+            return self.send_with_h2(&pool.http2(), unwritten).await;
+        }
+        let limit = unwritten.request.options.message_limit;
+        let request = self.write_http1(settings, unwritten);
+        self.receive_from_hyper(pool.http1(request), limit).await
+    }
+
+    /// Returns the pool for these settings, and whether HTTP/2 is used. `http2` is the version
+    /// without TLS.
+    pub(super) fn configured_pool(
+        &self,
+        settings: &ConnectSettings,
+        http2: bool,
+    ) -> (Arc<ConfiguredPool>, bool) {
         let pool = with_pools(|pools| pools.configured(settings));
         let is_http2 = if self.target.is_https() {
             pool.version(self.target.authority()) == HttpVersion::Http2
         } else {
             http2
         };
-        if is_http2 {
-            return self.send_with_h2(&pool.http2(), unwritten).await;
-        }
-        let limit = unwritten.request.options.message_limit;
+        (pool, is_http2)
+    }
+
+    /// Writes a request for HTTP/1, with the credentials of a proxy that forwards it.
+    pub(super) fn write_http1(
+        &self,
+        settings: &ConnectSettings,
+        unwritten: UnwrittenRequest<'_>,
+    ) -> ::http::Request<RequestBody> {
         let mut request = self.with_host(unwritten.write());
         if let Some(credentials) = settings.forwarding_credentials() {
             let headers = request.headers_mut();
             headers.insert(PROXY_AUTHORIZATION, credentials.clone());
         }
-        self.receive_from_hyper(pool.http1(request), limit).await
+        request
     }
 
     /// Adds the `host` header. Without it the pool would format it for each request, and for a Unix

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use ::http::header::PROXY_AUTHORIZATION;
 use ::http::response::Parts;
 use hyper::body::Incoming;
 
-use super::connect::{ConnectSettings, HttpVersion};
+use super::connect::ConnectSettings;
 use super::evidence;
 use super::http::{HttpClient, HttpTransport};
 use super::http2::Http2Pool;
@@ -87,20 +86,11 @@ impl HttpTransport {
         http2: bool,
         unwritten: UnwrittenRequest<'_>,
     ) -> Result<(Parts, AnyBody)> {
-        let pool = with_pools(|pools| pools.configured(settings));
-        let is_http2 = if self.target.is_https() {
-            pool.version(self.target.authority()) == HttpVersion::Http2
-        } else {
-            http2
-        };
+        let (pool, is_http2) = self.configured_pool(settings, http2);
         if is_http2 {
             return self.open_with_h2(&pool.http2(), unwritten).await;
         }
-        let mut request = self.with_host(unwritten.write());
-        if let Some(credentials) = settings.forwarding_credentials() {
-            let headers = request.headers_mut();
-            headers.insert(PROXY_AUTHORIZATION, credentials.clone());
-        }
+        let request = self.write_http1(settings, unwritten);
         Ok(boxed(self.head_from_hyper(pool.http1(request)).await?))
     }
 
