@@ -39,8 +39,9 @@ use crate::protocol::{QUOTED, printable};
 const HEADER_COUNT: usize = 100;
 const HEADER_BYTES: usize = 32 << 10;
 
-/// The number of times that a request is written until a connection is there in time.
-const WRITES: u32 = 3;
+/// The number of times that a request is written until a connection is there in time. In a burst of
+/// first calls on a busy host, another call may take the connection that this one has opened.
+const WRITES: u32 = 10;
 
 /// The number of versions of HTTP that are tried, for servers that change what they negotiate.
 const VERSIONS: u32 = 3;
