@@ -35,7 +35,7 @@ pub(crate) struct Load {
     #[arg(long)]
     pub(crate) server: Option<i32>,
     /// Folder of the certificate
-    #[arg(long, default_value = "")]
+    #[arg(long)]
     pub(crate) certificate: PathBuf,
 }
 

@@ -45,7 +45,7 @@ enum Process {
         /// The candidate whose server runs
         candidate: Candidate,
         /// Folder of the certificate
-        #[arg(long, default_value = "")]
+        #[arg(long)]
         certificate: PathBuf,
     },
     /// Calls in a closed loop and prints what it took.

@@ -21,9 +21,8 @@ pub(crate) struct Cell {
 /// Measures and prints the table.
 pub(crate) fn run(plan: &RunPlan) -> Result<()> {
     let mut report = Report::new(cells(plan), plan.base);
-    let has_tls = plan.only.iter().any(|candidate| candidate.has_tls());
-    let certificate = has_tls.then(TemporaryCertificate::create).transpose()?;
-    let folder = certificate.as_ref().map(TemporaryCertificate::folder);
+    let certificate = TemporaryCertificate::create()?;
+    let folder = certificate.folder();
     for round in 0..plan.rounds {
         // Interleaved and rotated, so that a slow minute of the machine affects all candidates.
         for index in report.order(round as usize) {
@@ -62,7 +61,7 @@ fn cells(plan: &RunPlan) -> Vec<Cell> {
 }
 
 /// Measures one cell in new processes.
-fn measure(cell: Cell, seconds: f64, certificate: Option<&Path>) -> Result<Sample> {
+fn measure(cell: Cell, seconds: f64, certificate: &Path) -> Result<Sample> {
     let mut client = process("call", cell.candidate, certificate)?;
     client
         .arg(cell.work.to_string())
@@ -88,12 +87,10 @@ fn measure(cell: Cell, seconds: f64, certificate: Option<&Path>) -> Result<Sampl
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-fn process(kind: &str, candidate: Candidate, certificate: Option<&Path>) -> Result<Command> {
+fn process(kind: &str, candidate: Candidate, certificate: &Path) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(kind);
-    if let Some(folder) = certificate {
-        command.arg("--certificate").arg(folder);
-    }
+    command.arg("--certificate").arg(certificate);
     command.arg(candidate.to_string());
     Ok(command)
 }
@@ -105,7 +102,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(candidate: Candidate, certificate: Option<&Path>) -> Result<Self> {
+    fn start(candidate: Candidate, certificate: &Path) -> Result<Self> {
         let mut process = process("serve", candidate, certificate)?
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
