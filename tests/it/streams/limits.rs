@@ -131,3 +131,24 @@ async fn a_reader_that_waits_holds_the_writer_back() {
     }
     all.stop().await;
 }
+
+#[tokio::test]
+async fn a_stop_ends_a_stream_that_always_has_a_message() {
+    for http2 in [false, true] {
+        let service = Service::default();
+        let mut limits = Limits::default();
+        limits.stream_drain_timeout = Duration::ZERO;
+        let server = Server::new("streams").limits(limits);
+        let server = server.add(StreamsServer::new(service.clone()));
+        let running = Running::start(server).await;
+        let client = Client::new(&running.url()).unwrap();
+        let client = if http2 { client.http2() } else { client };
+        let client = StreamsClient::with_client(client);
+        let mut numbers = within(client.fail_after(u64::MAX, "wait")).await.unwrap();
+        assert_eq!(within(numbers.message()).await.unwrap(), Some(0));
+        let ((), (_, error)) = tokio::join!(within(running.stop()), within(read(numbers)));
+        let error = RpcError::into_error(error.unwrap());
+        assert_eq!(error.code(), Code::Unavailable, "{http2}: {error:?}");
+        assert_eq!(service.alive.count(), 0);
+    }
+}

@@ -201,3 +201,25 @@ async fn heads_of_streams_are_checked() {
     assert_eq!(response.status, 415);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn incomplete_messages_count_against_the_memory() {
+    let mut limits = Limits::default();
+    limits.message_bytes = 64 << 10;
+    limits.buffered_bytes = 256 << 10;
+    let server = Server::new("streams").limits(limits);
+    let server = server.add(StreamsServer::new(Service::default()));
+    let running = Running::start(server).await;
+    // Each lacks its last byte, so none of them gets another response.
+    let mut incomplete = request("POST", SUM, &[JSON], &envelope(0, &[b' '; 60 << 10]));
+    incomplete.pop();
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let (address, incomplete) = (running.address(), incomplete.clone());
+        asking.spawn(async move { Raw::connect(address).await.ask(incomplete).await });
+    }
+    let refused = asking.join_next().await.unwrap().unwrap();
+    assert_eq!(code(&refused), "resource_exhausted");
+    asking.shutdown().await;
+    running.stop().await;
+}

@@ -92,8 +92,9 @@ impl EnvelopeReader {
         !self.received.is_empty()
     }
 
-    #[cfg(test)]
-    fn buffered(&self) -> usize {
+    /// Returns the number of bytes in memory.
+    #[cfg(any(test, feature = "server"))]
+    pub(crate) fn buffered(&self) -> usize {
         self.received.capacity()
     }
 }

@@ -16,7 +16,7 @@ use crate::compression::Encoding;
 use crate::error::{Code, Error};
 use crate::middleware::BoxFuture;
 use crate::protocol::connect::{EnvelopeError, EnvelopeReader};
-use crate::server::memory::OwnedMemory;
+use crate::server::memory::{Count, OwnedMemory};
 use crate::streaming::{MessageSource, StreamActivity};
 use crate::sync::MutexExt as _;
 
@@ -38,6 +38,8 @@ where
     /// Completes when a stopping server ends its streams.
     pub(crate) stopped: Pin<Box<WaitForCancellationFutureOwned>>,
     pub(crate) unread: UnreadRequest,
+    /// The count of the data of which no message is complete, if it is not small.
+    pub(crate) partial: Option<Count>,
 }
 
 /// The rest of a request stream over HTTP/1 that its handler has not read. It must be read before
@@ -96,6 +98,18 @@ impl<B> RequestMessages<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
 {
+    /// Adds data that has arrived, and counts what is in memory without a complete message.
+    fn receive(&mut self, data: &[u8]) -> Result<(), Error> {
+        self.reader.push(data);
+        self.partial = None;
+        let mut memory = self.memory.as_call().reserve();
+        if !memory.grow_to(self.reader.buffered()) {
+            return Err(memory.refusal().of_request());
+        }
+        self.partial = (memory.bytes() > 0).then(|| memory.into_count());
+        Ok(())
+    }
+
     /// Takes a message out of the data that has arrived.
     fn next(&mut self) -> Result<Option<Bytes>, Error> {
         let (encoding, limit) = (self.encoding, self.limit);
@@ -136,6 +150,9 @@ where
             match this.next() {
                 Ok(Some(message)) => {
                     this.activity.touch();
+                    if !this.reader.is_partial() {
+                        this.partial = None;
+                    }
                     return Poll::Ready(Some(Ok(message)));
                 }
                 Ok(None) => {}
@@ -150,8 +167,10 @@ where
             };
             match frame {
                 Some(Ok(frame)) => {
-                    if let Some(data) = frame.data_ref() {
-                        this.reader.push(data);
+                    if let Some(data) = frame.data_ref()
+                        && let Err(error) = this.receive(data)
+                    {
+                        return Poll::Ready(Some(Err(error)));
                     }
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(request_broken(error)))),

@@ -150,6 +150,10 @@ impl MessageSource<Bytes, Error> for ResponseStream {
         if let Poll::Ready(late) = this.timers.poll_deadline(cx) {
             return Poll::Ready(this.end(Some(late)));
         }
+        // A handler that always has a message never gets to `poll_end`.
+        if this.call.inner.lifecycle().streams_ended().is_cancelled() {
+            return Poll::Ready(this.end(Some(stopping())));
+        }
         match this.poll_handler(cx) {
             Poll::Ready(Some(Ok(message))) => match this.count(message) {
                 Ok(message) => Poll::Ready(Some(Ok(message))),

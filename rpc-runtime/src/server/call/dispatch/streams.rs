@@ -62,6 +62,7 @@ impl PendingCall<'_> {
             activity: activity.clone(),
             stopped: Box::pin(stopped),
             unread: unread.clone(),
+            partial: None,
         });
         let mut body = middleware::Body::stream(messages);
         body.hold(activity);
